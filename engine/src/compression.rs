@@ -1,0 +1,118 @@
+//! What the first bytes say the input is.
+
+use crate::BadFile;
+
+/// How a stream of bytes is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952, any number of members.
+    Gzip,
+}
+
+impl Compression {
+    /// The name that the receipt and the command line use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+/// How many of the first bytes [`detect`] wants to see.
+pub(crate) const SNIFF_BYTES: usize = 512;
+
+/// Formats that are recognised only to be refused by name; each by its magic bytes.
+const REFUSED: &[(&[u8], &str)] = &[
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"PK\x03\x04", "zip (or a spreadsheet such as .xlsx)"),
+    (b"PAR1", "Parquet"),
+    (b"Obj\x01", "Avro"),
+    (b"ORC", "ORC"),
+    (b"%PDF-", "PDF"),
+    (b"\x89PNG\r\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document (such as .xls)"),
+    (b"SQLite format 3\x00", "SQLite"),
+    (b"\x7fELF", "an ELF program"),
+];
+
+/// Encodings whose byte-order mark tells them apart from UTF-8. The four-byte marks stand first.
+const REFUSED_BOMS: &[(&[u8], &str)] = &[
+    (b"\xff\xfe\x00\x00", "UTF-32 LE"),
+    (b"\x00\x00\xfe\xff", "UTF-32 BE"),
+    (b"\xff\xfe", "UTF-16 LE"),
+    (b"\xfe\xff", "UTF-16 BE"),
+];
+
+/// Tells from the first bytes, never from the name, how the input is compressed.
+pub(crate) fn detect(head: &[u8]) -> Result<Compression, BadFile> {
+    if head.starts_with(b"\x1f\x8b") {
+        return Ok(Compression::Gzip);
+    }
+    if let Some((_, name)) =
+        REFUSED.iter().find(|(magic, _)| head.starts_with(magic) && plausible(magic, head))
+    {
+        return Err(BadFile::new(
+            "unsupported_format",
+            format!("the file is {name}, not plain or gzipped CSV"),
+        )
+        .at_byte(0));
+    }
+    Ok(Compression::None)
+}
+
+/// Letters alone may as well begin a CSV's header (`ORCID,name`): then binary bytes must follow soon.
+fn plausible(magic: &[u8], head: &[u8]) -> bool {
+    !magic.is_ascii()
+        || magic.iter().any(u8::is_ascii_control)
+        || magic == b"%PDF-"
+        || head.iter().any(|byte| *byte == 0 || *byte >= 0x80)
+}
+
+/// Refuses what is text in another encoding, or no text at all, from the first plain bytes.
+pub(crate) fn check_text(head: &[u8]) -> Result<(), BadFile> {
+    if let Some((_, name)) = REFUSED_BOMS.iter().find(|(bom, _)| head.starts_with(bom)) {
+        return Err(BadFile::new("unsupported_encoding", format!("the file is {name}; convert it to UTF-8"))
+            .at_byte(0));
+    }
+    if let Some(at) = memchr::memchr(0, head) {
+        return Err(
+            BadFile::new("not_csv", "a zero byte near the start: this is not a text file").at_byte(at as u64)
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_found_by_its_magic_and_text_is_plain() {
+        assert_eq!(detect(b"\x1f\x8b\x08\x00").unwrap(), Compression::Gzip);
+        assert_eq!(detect(b"id,name\n").unwrap(), Compression::None);
+        assert_eq!(detect(b"").unwrap(), Compression::None);
+    }
+
+    #[test]
+    fn headers_that_begin_with_a_magic_word_are_text() {
+        for head in [&b"ORCID,name\n"[..], b"PAR1,PAR2\n", b"BZh,x\n"] {
+            assert_eq!(detect(head).unwrap(), Compression::None);
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused_by_name() {
+        let refused = detect(b"PK\x03\x04\x14\x00").unwrap_err();
+        assert_eq!(refused.code, "unsupported_format");
+        assert!(refused.message.contains("zip"));
+        assert!(detect(b"\x28\xb5\x2f\xfd\x24").unwrap_err().message.contains("zstd"));
+        assert_eq!(check_text(b"\xff\xfei\x00d\x00").unwrap_err().code, "unsupported_encoding");
+        assert_eq!(check_text(b"a,\x00b").unwrap_err().byte_offset, Some(2));
+    }
+}

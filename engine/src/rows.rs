@@ -1,0 +1,327 @@
+//! Records into kept rows and rejections: a pure push machine, without I/O.
+
+use std::collections::BTreeMap;
+
+use memchr::memchr2;
+use serde_json::ser::to_writer;
+
+use crate::recode::Recoder;
+use crate::rejection::{CUT_BYTES, Rejection};
+use crate::scan::{Found, Scan, Scanner};
+use crate::{BadFile, Counts, EngineError, Reason, Spans};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What [`Rows`] has seen so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    pub counts: Counts,
+    pub spans: Spans,
+    pub by_reason: BTreeMap<Reason, u64>,
+    pub bom: bool,
+    pub terminator: Option<&'static str>,
+    pub header: bool,
+    /// Whether every row written so far is valid UTF-8.
+    pub utf8: bool,
+}
+
+/// Splits text into records, keeps those as wide as the header, sets the others aside.
+pub(crate) struct Rows {
+    delimiter: u8,
+    quote: u8,
+    max_record_bytes: usize,
+    /// Fields of the header, once it was read.
+    width: Option<usize>,
+    recoder: Recoder,
+    /// Where in the text the next byte stands.
+    offset: u64,
+    line: u64,
+    /// A rejected region whose end has not been seen yet.
+    open: Option<Region>,
+    pub(crate) tally: Tally,
+}
+
+/// A rejected region in the making.
+struct Region {
+    line: u64,
+    byte_offset: u64,
+    byte_length: u64,
+    reason: Reason,
+    raw: Vec<u8>,
+}
+
+/// The outputs that one [`Rows::advance`] appends to.
+pub(crate) struct Outputs<'a> {
+    pub clean: &'a mut Vec<u8>,
+    pub rejects: &'a mut Vec<u8>,
+}
+
+impl Rows {
+    pub(crate) fn new(delimiter: u8, quote: u8, max_record_bytes: usize) -> Self {
+        Self {
+            delimiter,
+            quote,
+            max_record_bytes,
+            width: None,
+            recoder: Recoder::new(delimiter, quote),
+            offset: 0,
+            line: 1,
+            open: None,
+            tally: Tally {
+                counts: Counts::default(),
+                spans: Spans::default(),
+                by_reason: BTreeMap::new(),
+                bom: false,
+                terminator: None,
+                header: false,
+                utf8: true,
+            },
+        }
+    }
+
+    /// Takes the whole records at the start of `input` and returns how many bytes they were; the caller brings the
+    /// rest again, with more behind it. With `last`, nothing more comes and everything is taken.
+    ///
+    /// The first call must bring at least three bytes unless it is the last.
+    pub(crate) fn advance(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs<'_>,
+    ) -> Result<usize, EngineError> {
+        let base = self.offset;
+        let mut at = 0;
+        if base == 0 && input.starts_with(BOM) {
+            self.tally.bom = true;
+            self.tally.spans.skipped += BOM.len() as u64;
+            at = BOM.len();
+        }
+        let mut scanner = Scanner::new(input, last, self.delimiter, self.quote);
+        // Rows whose bytes stay as they are gather here and are copied at once.
+        let mut run = at..at;
+        while at < input.len() {
+            self.offset = base + at as u64;
+            if self.open.is_some() {
+                let length = self.extend_region(&input[at..], last, out)?;
+                at += length;
+                run = at..at;
+                if length == 0 {
+                    break;
+                }
+                continue;
+            }
+            if matches!(input[at], b'\n' | b'\r') {
+                if input[at] == b'\r' && at + 1 == input.len() && !last {
+                    break;
+                }
+                self.keep_run(&input[run], out);
+                at += self.skip_blank(&input[at..]);
+                run = at..at;
+                continue;
+            }
+            let scan = match scanner.record(at) {
+                Found::Record(scan) if scan.total <= self.max_record_bytes => scan,
+                Found::Incomplete { .. } if !last && input.len() - at <= self.max_record_bytes => break,
+                _ => {
+                    self.keep_run(&input[run], out);
+                    self.open_region(&input[at..input.len().min(at + self.max_record_bytes)])?;
+                    run = at..at;
+                    continue;
+                }
+            };
+            let record = &input[at..at + scan.total];
+            at += scan.total;
+            if self.takes_verbatim(&scan, record) {
+                run.end = at;
+                continue;
+            }
+            self.keep_run(&input[run], out);
+            self.take(&scan, record, out)?;
+            run = at..at;
+        }
+        self.keep_run(&input[run], out);
+        self.offset = base + at as u64;
+        if last {
+            // A region that was open at the end of the text ends with it.
+            self.extend_region(&[], true, out)?;
+        }
+        Ok(at)
+    }
+
+    /// Counts a row whose very bytes can go to the output, and says so.
+    fn takes_verbatim(&mut self, scan: &Scan, record: &[u8]) -> bool {
+        let verbatim = self.width == Some(scan.width)
+            && scan.canonical
+            && scan.total == scan.content + 1
+            && record.ends_with(b"\n");
+        if verbatim {
+            self.tally.counts.rows_in += 1;
+            self.tally.counts.rows_out += 1;
+            self.tally.spans.kept += scan.total as u64;
+            self.line += scan.lines;
+        }
+        verbatim
+    }
+
+    /// Takes any other record: the header, a row that must be written anew, or one to set aside.
+    fn take(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+        let content = &record[..scan.content];
+        let Some(width) = self.width else {
+            return self.take_header(scan, record, out);
+        };
+        self.tally.counts.rows_in += 1;
+        if scan.width == width {
+            self.tally.counts.rows_out += 1;
+            self.tally.spans.kept += scan.total as u64;
+            self.line += scan.lines;
+            return self.write(scan, content, out);
+        }
+        let reason = if scan.width < width { Reason::TooFewFields } else { Reason::TooManyFields };
+        let (raw, raw_encoding) = Rejection::encode_raw(record, true);
+        let rejection = Rejection {
+            line: self.line,
+            lines: scan.lines,
+            byte_offset: self.offset,
+            byte_length: scan.total as u64,
+            column: None,
+            reason,
+            message: format!("the header has {width} fields, this row has {}", scan.width),
+            raw,
+            raw_encoding,
+        };
+        self.line += scan.lines;
+        self.reject(&rejection, out)
+    }
+
+    fn take_header(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+        self.width = Some(scan.width);
+        self.tally.header = true;
+        self.tally.spans.header += scan.total as u64;
+        self.tally.terminator = match &record[scan.content..] {
+            b"\r\n" => Some("\r\n"),
+            b"\n" => Some("\n"),
+            b"\r" => Some("\r"),
+            _ => None,
+        };
+        self.line += scan.lines;
+        self.write(scan, &record[..scan.content], out)
+    }
+
+    /// Writes one record in canonical form.
+    fn write(&mut self, scan: &Scan, content: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+        let start = out.clean.len();
+        if scan.canonical {
+            out.clean.extend_from_slice(content);
+            out.clean.push(b'\n');
+        } else {
+            let width = self.recoder.recode(content, out.clean)?;
+            if width != scan.width {
+                return Err(EngineError::Internal(format!(
+                    "line {}: the scanner sees {} fields, csv-async {width}",
+                    self.line, scan.width
+                )));
+            }
+        }
+        self.tally.utf8 &= simdutf8::basic::from_utf8(&out.clean[start..]).is_ok();
+        Ok(())
+    }
+
+    /// Copies rows that stay as they are; they were counted one by one.
+    fn keep_run(&mut self, run: &[u8], out: &mut Outputs<'_>) {
+        if !run.is_empty() {
+            self.tally.utf8 &= simdutf8::basic::from_utf8(run).is_ok();
+            out.clean.extend_from_slice(run);
+        }
+    }
+
+    /// Skips one blank line.
+    fn skip_blank(&mut self, input: &[u8]) -> usize {
+        let length = if input.starts_with(b"\r\n") { 2 } else { 1 };
+        self.tally.spans.skipped += length as u64;
+        self.line += 1;
+        length
+    }
+
+    /// Begins to reject a record that is too long or whose quote never closes: its first line, no more, so that
+    /// what follows is read as rows again. `window` is what a record may span at most.
+    fn open_region(&mut self, window: &[u8]) -> Result<(), EngineError> {
+        let reason = match Scanner::new(window, false, self.delimiter, self.quote).record(0) {
+            Found::Incomplete { in_quotes: true } => Reason::UnclosedQuote,
+            _ => Reason::RecordTooLong,
+        };
+        if self.width.is_none() {
+            let what = match reason {
+                Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),
+                _ => format!(
+                    "the header is longer than {} bytes, the most a record may have",
+                    self.max_record_bytes
+                ),
+            };
+            return Err(BadFile::new("unreadable_header", what).at_line(self.line).into());
+        }
+        self.open = Some(Region {
+            line: self.line,
+            byte_offset: self.offset,
+            byte_length: 0,
+            reason,
+            raw: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Takes the bytes up to the line's end into the open region, and closes it there. Returns how many.
+    fn extend_region(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs<'_>,
+    ) -> Result<usize, EngineError> {
+        let Some(mut region) = self.open.take() else { return Ok(0) };
+        let (length, closed) = match memchr2(b'\n', b'\r', input) {
+            Some(end) if input[end..].starts_with(b"\r\n") => (end + 2, true),
+            // A `\n` may follow in the next buffer.
+            Some(end) if input[end..] == *b"\r" && !last => (end, false),
+            Some(end) => (end + 1, true),
+            None => (input.len(), last),
+        };
+        region.byte_length += length as u64;
+        let room = CUT_BYTES.saturating_sub(region.raw.len());
+        region.raw.extend_from_slice(&input[..length.min(room)]);
+        if !closed {
+            self.open = Some(region);
+            return Ok(length);
+        }
+        let (raw, raw_encoding) =
+            Rejection::encode_raw(&region.raw, region.raw.len() as u64 == region.byte_length);
+        let message = match region.reason {
+            Reason::UnclosedQuote => {
+                "a quote opens in this line and does not close within the longest record".to_owned()
+            }
+            _ => format!("a record that starts in this line is longer than {} bytes", self.max_record_bytes),
+        };
+        let rejection = Rejection {
+            line: region.line,
+            lines: 1,
+            byte_offset: region.byte_offset,
+            byte_length: region.byte_length,
+            column: None,
+            reason: region.reason,
+            message,
+            raw,
+            raw_encoding,
+        };
+        self.tally.counts.rows_in += 1;
+        self.line += 1;
+        self.reject(&rejection, out)?;
+        Ok(length)
+    }
+
+    fn reject(&mut self, rejection: &Rejection, out: &mut Outputs<'_>) -> Result<(), EngineError> {
+        self.tally.counts.rows_rejected += 1;
+        self.tally.spans.rejected += rejection.byte_length;
+        *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
+        to_writer(&mut *out.rejects, rejection).map_err(|error| EngineError::Internal(error.to_string()))?;
+        out.rejects.push(b'\n');
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What holds for every input.
+
+use engine::{EngineError, Options};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::against_csv;
+use crate::harness::{gunzip, gzip, run_chunked};
+
+/// Text made of what CSV is sensitive to.
+fn csvish() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        6 => Just(b",".to_vec()),
+        4 => Just(b"\n".to_vec()),
+        2 => Just(b"\r\n".to_vec()),
+        1 => Just(b"\r".to_vec()),
+        4 => Just(b"\"".to_vec()),
+        1 => Just(b"\"\"".to_vec()),
+        1 => Just(b"\xef\xbb\xbf".to_vec()),
+        1 => Just(b"\xff".to_vec()),
+        8 => "[a-c ]{0,3}".prop_map(String::into_bytes),
+        3 => "\"[a,\n]{0,4}\"".prop_map(String::into_bytes),
+    ];
+    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+fn small() -> Options {
+    Options { max_record_bytes: 24, ..Options::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn agrees_with_csv(input in csvish()) {
+        if !input.starts_with(b"\"") {
+            against_csv::agrees(&[b"x,y\n", &input[..]].concat());
+        }
+    }
+
+    #[test]
+    fn any_chunking_gives_the_same(input in csvish(), sizes in vec(0usize..9, 1..5), block in 1usize..40) {
+        let input = [b"x,y\n", &input[..]].concat();
+        let whole = run_chunked(&input, &[], &small()).unwrap();
+        let chunked = run_chunked(&input, &sizes, &Options { block_bytes: block, ..small() }).unwrap();
+        prop_assert_eq!(&whole.output, &chunked.output);
+        prop_assert_eq!(&whole.rejects, &chunked.rejects);
+        prop_assert_eq!(&whole.summary, &chunked.summary);
+
+        let zipped = run_chunked(&gzip(&input), &sizes, &small()).unwrap();
+        prop_assert_eq!(&whole.output, &gunzip(&zipped.output));
+        prop_assert_eq!(whole.summary.spans, zipped.summary.spans);
+    }
+
+    #[test]
+    fn a_clean_file_passes_through_unchanged(input in csvish()) {
+        let input = [b"x,y\n", &input[..]].concat();
+        let once = run_chunked(&input, &[], &small()).unwrap();
+        let twice = run_chunked(&once.output, &[], &Options::default()).unwrap();
+        prop_assert_eq!(&once.output, &twice.output);
+        prop_assert_eq!(twice.summary.counts.rows_rejected, 0);
+    }
+
+    #[test]
+    fn rejects_name_their_bytes(input in csvish()) {
+        let input = [b"x,y\n", &input[..]].concat();
+        let ran = run_chunked(&input, &[], &Options::default()).unwrap();
+        for reject in &ran.rejects {
+            let start = usize::try_from(reject["byte_offset"].as_u64().unwrap()).unwrap();
+            let length = usize::try_from(reject["byte_length"].as_u64().unwrap()).unwrap();
+            if reject["raw_encoding"] == "utf8" {
+                prop_assert_eq!(reject["raw"].as_str().unwrap().as_bytes(), &input[start..start + length]);
+            }
+            let newlines = input[..start].split(|byte| *byte == b'\n').count() as u64;
+            let returns = input[..start].iter().enumerate()
+                .filter(|(at, byte)| **byte == b'\r' && input.get(at + 1) != Some(&b'\n')).count() as u64;
+            let line = reject["line"].as_u64().unwrap();
+            prop_assert!(line >= newlines && line <= newlines + returns);
+        }
+    }
+
+    #[test]
+    fn nothing_panics(input in vec(any::<u8>(), 0..200), sizes in vec(0usize..50, 1..4), block in 1usize..300) {
+        match run_chunked(&input, &sizes, &Options { block_bytes: block, ..small() }) {
+            Ok(ran) => prop_assert!(ran.summary.adds_up()),
+            Err(EngineError::BadFile(_)) => {}
+            Err(error) => return Err(TestCaseError::fail(format!("{error:?}"))),
+        }
+    }
+}
