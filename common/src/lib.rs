@@ -1,1 +1,29 @@
-//! x
+//! What both functions agree on.
+//!
+//! # Layout
+//!
+//! - [`contract`]: what other programs rely on: object names, [`contract::Receipt`], [`contract::FileEvent`].
+//! - [`config`]: the environment, read once and checked.
+//! - [`store`]: objects: [`store::Store`] and its implementations.
+//! - [`read`]: an object as a stream, by several ranges at once.
+//! - [`write`]: a stream as an object, by parts, visible only when complete.
+//! - [`topic`]: messages out, to SNS.
+//! - [`trace`]: the context that makes one file one trace.
+//! - [`telemetry`], [`metrics`]: logs and measurements.
+//! - `sim`: an S3 server in this process (feature `sim`).
+
+pub mod aws;
+pub mod config;
+pub mod contract;
+pub mod metrics;
+pub mod read;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod store;
+pub mod telemetry;
+pub mod topic;
+pub mod trace;
+pub mod write;
+
+/// The version of Penstock, as receipts state it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

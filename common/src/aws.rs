@@ -1,0 +1,26 @@
+//! The AWS SDK, set up once for every client.
+
+use aws_smithy_http_client::{Builder, tls};
+
+/// Region, credentials and endpoints from the environment, and the HTTP client: TLS by rustls on ring, or plain
+/// HTTP where `AWS_ENDPOINT_URL` says so, which spares a local run the reading of root certificates.
+pub async fn sdk_config() -> aws_config::SdkConfig {
+    let plain = crate::config::environment("AWS_ENDPOINT_URL").is_some_and(|url| url.starts_with("http://"));
+    let http = if plain {
+        Builder::new().build_http()
+    } else {
+        Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https()
+    };
+    aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await
+}
+
+/// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.
+pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
+    let mut builder = aws_sdk_s3::config::Builder::from(config);
+    if config.endpoint_url().is_some() {
+        builder = builder.force_path_style(true);
+    }
+    aws_sdk_s3::Client::from_conf(builder.build())
+}

@@ -1,0 +1,198 @@
+//! The environment, read once and checked: a required variable that is missing, or any that is malformed, stops
+//! the function before its first event and is named.
+
+use std::time::Duration;
+
+/// What is wrong with the environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A required variable is not set.
+    #[error("{name} is not set: {hint}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it is to hold.
+        hint: &'static str,
+    },
+    /// A variable holds what it can't.
+    #[error("{name} is malformed: expected {expected}")]
+    Malformed {
+        /// The variable.
+        name: &'static str,
+        /// What it should look like.
+        expected: &'static str,
+    },
+}
+
+/// What the processor needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessorConfig {
+    /// Where clean files, rejects and receipts go.
+    pub output_bucket: String,
+    /// The SNS topic of the events.
+    pub topic_arn: String,
+    /// The memory that may be used, in MiB.
+    pub memory_budget_mib: u64,
+}
+
+/// What the consumer needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// Where the processor's objects lie, and the catalogue goes.
+    pub output_bucket: String,
+    /// The dead-letter queue.
+    pub dlq_url: String,
+    /// The SNS topic of the alerts, if people are to be told.
+    pub alert_topic_arn: Option<String>,
+    /// How long a claim holds: longer than the function's time-out.
+    pub claim_lease: Duration,
+}
+
+/// The process's environment.
+pub fn environment(name: &str) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var(name).ok()
+}
+
+/// The longest a Lambda function can run.
+const LAMBDA_MAX_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// What the function gets when Lambda does not say how much memory it has.
+const DEFAULT_MEMORY_MIB: u64 = 512;
+
+impl ProcessorConfig {
+    /// Reads the variables through `lookup`, which gives a variable's value by its name.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let function_memory = lookup("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mib| mib.parse().ok());
+        let memory_budget_mib = match given(&lookup, "MEMORY_BUDGET_MIB") {
+            None => function_memory.unwrap_or(DEFAULT_MEMORY_MIB),
+            Some(text) => {
+                text.parse().ok().filter(|mib| (64..=10_240).contains(mib)).ok_or(ConfigError::Malformed {
+                    name: "MEMORY_BUDGET_MIB",
+                    expected: "a whole number of MiB from 64 to 10240",
+                })?
+            }
+        };
+        Ok(Self {
+            output_bucket: bucket(&lookup, "OUTPUT_BUCKET")?,
+            topic_arn: topic(
+                required(&lookup, "TOPIC_ARN", "the ARN of the SNS topic for events")?,
+                "TOPIC_ARN",
+            )?,
+            memory_budget_mib,
+        })
+    }
+}
+
+impl ConsumerConfig {
+    /// Reads the variables through `lookup`, which gives a variable's value by its name.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let dlq_url = required(&lookup, "DLQ_URL", "the URL of the dead-letter queue")?;
+        if !(dlq_url.starts_with("https://") || dlq_url.starts_with("http://")) {
+            return Err(ConfigError::Malformed { name: "DLQ_URL", expected: "a queue's URL, https://…" });
+        }
+        Ok(Self {
+            output_bucket: bucket(&lookup, "OUTPUT_BUCKET")?,
+            dlq_url,
+            alert_topic_arn: given(&lookup, "ALERT_TOPIC_ARN")
+                .map(|arn| topic(arn, "ALERT_TOPIC_ARN"))
+                .transpose()?,
+            claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_secs(60),
+        })
+    }
+}
+
+/// A variable that is set to something.
+fn given(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).filter(|value| !value.trim().is_empty())
+}
+
+fn required(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    hint: &'static str,
+) -> Result<String, ConfigError> {
+    given(lookup, name).ok_or(ConfigError::Missing { name, hint })
+}
+
+fn bucket(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {
+    let bucket = required(lookup, name, "the name of the output bucket")?;
+    let well_formed = (3..=63).contains(&bucket.len())
+        && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
+    if !well_formed {
+        return Err(ConfigError::Malformed {
+            name,
+            expected: "a bucket's name: 3 to 63 of a-z, 0-9, '.' and '-'",
+        });
+    }
+    Ok(bucket)
+}
+
+fn topic(arn: String, name: &'static str) -> Result<String, ConfigError> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let well_formed = parts.len() == 6 && parts[0] == "arn" && parts[2] == "sns" && !parts[5].is_empty();
+    if !well_formed {
+        return Err(ConfigError::Malformed {
+            name,
+            expected: "a topic's ARN, arn:aws:sns:<region>:<account>:<name>",
+        });
+    }
+    Ok(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:events";
+
+    fn processor(vars: &[(&str, &str)]) -> Result<ProcessorConfig, ConfigError> {
+        ProcessorConfig::from_lookup(|name| {
+            vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = processor(&[("TOPIC_ARN", TOPIC)]).unwrap_err();
+        assert!(error.to_string().contains("OUTPUT_BUCKET is not set"));
+        let error = processor(&[("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", " ")]).unwrap_err();
+        assert!(error.to_string().contains("TOPIC_ARN is not set"));
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        for (name, value) in
+            [("OUTPUT_BUCKET", "s3://out"), ("TOPIC_ARN", "events"), ("MEMORY_BUDGET_MIB", "lots")]
+        {
+            let mut vars = vec![(name, value)];
+            vars.extend(
+                [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)].iter().filter(|(n, _)| *n != name),
+            );
+            let error = processor(&vars).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name} is malformed")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_memory_budget_follows_the_function() {
+        let base = [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)];
+        assert_eq!(processor(&base).unwrap().memory_budget_mib, 512);
+        let with = [&base[..], &[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]].concat();
+        assert_eq!(processor(&with).unwrap().memory_budget_mib, 128);
+        let with = [&with[..], &[("MEMORY_BUDGET_MIB", "256")]].concat();
+        assert_eq!(processor(&with).unwrap().memory_budget_mib, 256);
+    }
+
+    #[test]
+    fn the_consumer_names_its_own() {
+        let lookup = |name: &str| match name {
+            "OUTPUT_BUCKET" => Some("out-bucket".to_owned()),
+            "DLQ_URL" => Some("the queue".to_owned()),
+            _ => None,
+        };
+        assert!(
+            ConsumerConfig::from_lookup(lookup).unwrap_err().to_string().starts_with("DLQ_URL is malformed")
+        );
+    }
+}

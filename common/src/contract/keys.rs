@@ -1,0 +1,78 @@
+//! Where things lie in the output bucket.
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+/// S3's limit on a key, in bytes of UTF-8.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// An input key that leaves no room for our prefixes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the key has {length} bytes, which leaves no room for {prefix:?} within S3's {MAX_KEY_BYTES}")]
+pub struct KeyTooLong {
+    length: usize,
+    prefix: &'static str,
+}
+
+/// `clean/<input key>`.
+pub fn clean_key(input_key: &str) -> Result<String, KeyTooLong> {
+    fitting(format!("clean/{input_key}"), input_key, "clean/")
+}
+
+/// `rejects/<input key>.<event id>.ndjson`.
+pub fn rejects_key(input_key: &str, event_id: &str) -> Result<String, KeyTooLong> {
+    fitting(format!("rejects/{input_key}.{event_id}.ndjson"), input_key, "rejects/….<event id>.ndjson")
+}
+
+/// `receipts/<input key>.json`.
+pub fn receipt_key(input_key: &str) -> Result<String, KeyTooLong> {
+    fitting(format!("receipts/{input_key}.json"), input_key, "receipts/….json")
+}
+
+/// Where the receipt of a file lies whose key is too long for any of the above.
+pub fn failure_receipt_key(input_key: &str) -> String {
+    format!("receipts/sha256/{}.json", hex(&Sha256::digest(input_key.as_bytes())))
+}
+
+/// `claims/<event id>.json`.
+pub fn claim_key(event_id: &str) -> String {
+    format!("claims/{event_id}.json")
+}
+
+/// `catalog/dt=YYYY-MM-DD/<event id>.json`; the date (UTC) is the receipt's, never the clock's.
+pub fn catalog_key(event_id: &str, receipt_time: Timestamp) -> String {
+    format!("catalog/dt={}/{event_id}.json", receipt_time.strftime("%Y-%m-%d"))
+}
+
+fn fitting(key: String, input_key: &str, prefix: &'static str) -> Result<String, KeyTooLong> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(KeyTooLong { length: input_key.len(), prefix });
+    }
+    Ok(key)
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_carry_the_input_key_as_it_is() {
+        assert_eq!(clean_key("in/a b+ä%.csv").unwrap(), "clean/in/a b+ä%.csv");
+        assert_eq!(receipt_key("x.csv").unwrap(), "receipts/x.csv.json");
+        assert_eq!(rejects_key("x.csv", "e1").unwrap(), "rejects/x.csv.e1.ndjson");
+        let time: Timestamp = "2026-11-23T23:59:59.5Z".parse().unwrap();
+        assert_eq!(catalog_key("e1", time), "catalog/dt=2026-11-23/e1.json");
+    }
+
+    #[test]
+    fn a_key_without_room_is_named() {
+        assert!(receipt_key(&"k".repeat(1010)).is_ok());
+        assert!(receipt_key(&"k".repeat(1011)).is_err());
+        assert_eq!(failure_receipt_key(&"k".repeat(1024)).len(), "receipts/sha256/.json".len() + 64);
+    }
+}

@@ -1,0 +1,20 @@
+//! The contracts: object names, the receipt, the event, the catalogue entry.
+
+mod catalog;
+mod event;
+mod keys;
+mod object;
+mod receipt;
+
+pub use catalog::{CatalogEntry, CatalogStatus, Claim};
+pub use event::{
+    EVENT_TYPE_FAILED, EVENT_TYPE_PROCESSED, EventData, FileEvent, Location, ParseEventError, event_id,
+};
+pub use keys::{
+    KeyTooLong, catalog_key, claim_key, clean_key, failure_receipt_key, receipt_key, rejects_key,
+};
+pub use object::{ByteRange, ObjectRef, Sequencer, Source};
+pub use receipt::{
+    ByteCounts, ByteSpans, Compression, Counts, Dialect, Failure, Output, Receipt, RecipeRef, Rejects,
+    SCHEMA_VERSION, Status, Timing,
+};

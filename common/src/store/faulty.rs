@@ -1,0 +1,176 @@
+//! A store that breaks on demand.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+
+use super::{
+    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
+    Written,
+};
+use crate::contract::{ByteRange, ObjectRef};
+
+/// What can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are the store's operations")]
+pub enum Operation {
+    Head,
+    Get,
+    Put,
+    CreateUpload,
+    UploadPart,
+    CompleteUpload,
+    AbortUpload,
+}
+
+/// How it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused before anything happened.
+    Before(ErrorKind),
+    /// Done, but the answer is lost.
+    After(ErrorKind),
+    /// The body fails after this many bytes.
+    TornAt(u64),
+    /// The body ends after this many bytes, without an error.
+    ShortAt(u64),
+}
+
+/// Wraps a store and applies the faults planned for it, each once, in the order planned.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Mutex<VecDeque<(Operation, Fault)>>,
+    always: Mutex<Vec<(Operation, Fault)>>,
+}
+
+impl FaultyStore {
+    /// A store without faults so far.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, plan: Mutex::default(), always: Mutex::default() }
+    }
+
+    /// The next call of `operation` that has no fault planned yet meets `fault`.
+    pub fn plan(&self, operation: Operation, fault: Fault) {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).push_back((operation, fault));
+    }
+
+    /// Every call of `operation` meets `fault`.
+    pub fn always(&self, operation: Operation, fault: Fault) {
+        self.always.lock().unwrap_or_else(PoisonError::into_inner).push((operation, fault));
+    }
+
+    /// Faults planned and not met yet.
+    pub fn pending(&self) -> usize {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn next(&self, operation: Operation) -> Option<Fault> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = plan.iter().position(|(planned, _)| *planned == operation) {
+            return plan.remove(index).map(|(_, fault)| fault);
+        }
+        let always = self.always.lock().unwrap_or_else(PoisonError::into_inner);
+        always.iter().find(|(planned, _)| *planned == operation).map(|(_, fault)| *fault)
+    }
+
+    /// Runs `call` under the fault planned for it.
+    async fn under<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let broken = |kind| Err(StoreError::new(kind, format!("{operation:?}: injected")));
+        match self.next(operation) {
+            Some(Fault::Before(kind)) => broken(kind),
+            Some(Fault::After(kind)) => {
+                call.await?;
+                broken(kind)
+            }
+            _ => call.await,
+        }
+    }
+}
+
+/// Cuts a body short after `left` bytes, with an error or without.
+fn cut(body: Body, mut left: u64, torn: bool) -> Body {
+    let stream = body.stream.flat_map(move |chunk| {
+        let mut out = Vec::new();
+        if let Ok(mut bytes) = chunk {
+            let whole = bytes.len() as u64 <= left;
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= bytes.len() as u64;
+            out.push(Ok(Some(bytes)));
+            if !whole {
+                let torn_body = || StoreError::new(ErrorKind::Transient, "torn body: injected");
+                out.push(if torn { Err(torn_body()) } else { Ok(None) });
+            }
+        } else {
+            out.push(chunk.map(Some));
+        }
+        futures::stream::iter(out)
+    });
+    // `None` ends the stream.
+    let stream = stream.take_while(|item| std::future::ready(!matches!(item, Ok(None))));
+    let stream = stream.filter_map(|item| std::future::ready(item.transpose()));
+    Body { meta: body.meta, stream: stream.boxed() }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        self.under(Operation::Head, self.inner.head(object)).await
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        range: Option<ByteRange>,
+        if_match: Option<&str>,
+    ) -> Result<Body, StoreError> {
+        match self.next(Operation::Get) {
+            Some(Fault::Before(kind) | Fault::After(kind)) => Err(StoreError::new(kind, "Get: injected")),
+            Some(Fault::TornAt(at)) => Ok(cut(self.inner.get(object, range, if_match).await?, at, true)),
+            Some(Fault::ShortAt(at)) => Ok(cut(self.inner.get(object, range, if_match).await?, at, false)),
+            None => self.inner.get(object, range, if_match).await,
+        }
+    }
+
+    async fn put(
+        &self,
+        new: &NewObject,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        self.under(Operation::Put, self.inner.put(new, payload, condition)).await
+    }
+
+    async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
+        self.under(Operation::CreateUpload, self.inner.create_upload(new)).await
+    }
+
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
+        self.under(Operation::UploadPart, self.inner.upload_part(upload, number, payload)).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        crc64nvme: u64,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        self.under(Operation::CompleteUpload, self.inner.complete_upload(upload, parts, crc64nvme, condition))
+            .await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.under(Operation::AbortUpload, self.inner.abort_upload(upload)).await
+    }
+}

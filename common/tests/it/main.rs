@@ -1,0 +1,7 @@
+//! The shared parts from outside.
+
+mod conformance;
+mod contracts;
+mod objects;
+mod read;
+mod write;
