@@ -36,6 +36,8 @@ pub enum Fault {
     TornAt(u64),
     /// The body ends after this many bytes, without an error.
     ShortAt(u64),
+    /// Nothing more comes after this many bytes, and no end either.
+    StallAt(u64),
 }
 
 /// Wraps a store and applies the faults planned for it, each once, in the order planned.
@@ -93,28 +95,23 @@ impl FaultyStore {
     }
 }
 
-/// Cuts a body short after `left` bytes, with an error or without.
-fn cut(body: Body, mut left: u64, torn: bool) -> Body {
-    let stream = body.stream.flat_map(move |chunk| {
-        let mut out = Vec::new();
-        if let Ok(mut bytes) = chunk {
-            let whole = bytes.len() as u64 <= left;
-            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= bytes.len() as u64;
-            out.push(Ok(Some(bytes)));
-            if !whole {
-                let torn_body = || StoreError::new(ErrorKind::Transient, "torn body: injected");
-                out.push(if torn { Err(torn_body()) } else { Ok(None) });
-            }
-        } else {
-            out.push(chunk.map(Some));
-        }
-        futures::stream::iter(out)
+/// Passes `left` bytes of a body, then goes on as `fault` says.
+fn cut(body: Body, mut left: u64, fault: Fault) -> Body {
+    let head = body.stream.map_while(move |chunk| {
+        let Ok(mut bytes) = chunk else { return Some(chunk) };
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= bytes.len() as u64;
+        (!bytes.is_empty()).then_some(Ok(bytes))
     });
-    // `None` ends the stream.
-    let stream = stream.take_while(|item| std::future::ready(!matches!(item, Ok(None))));
-    let stream = stream.filter_map(|item| std::future::ready(item.transpose()));
-    Body { meta: body.meta, stream: stream.boxed() }
+    let tail = match fault {
+        Fault::TornAt(_) => {
+            let torn = StoreError::new(ErrorKind::Transient, "torn body: injected");
+            futures::stream::once(std::future::ready(Err(torn))).boxed()
+        }
+        Fault::StallAt(_) => futures::stream::pending().boxed(),
+        _ => futures::stream::empty().boxed(),
+    };
+    Body { meta: body.meta, stream: head.chain(tail).boxed() }
 }
 
 #[async_trait]
@@ -131,8 +128,9 @@ impl Store for FaultyStore {
     ) -> Result<Body, StoreError> {
         match self.next(Operation::Get) {
             Some(Fault::Before(kind) | Fault::After(kind)) => Err(StoreError::new(kind, "Get: injected")),
-            Some(Fault::TornAt(at)) => Ok(cut(self.inner.get(object, range, if_match).await?, at, true)),
-            Some(Fault::ShortAt(at)) => Ok(cut(self.inner.get(object, range, if_match).await?, at, false)),
+            Some(fault @ (Fault::TornAt(at) | Fault::ShortAt(at) | Fault::StallAt(at))) => {
+                Ok(cut(self.inner.get(object, range, if_match).await?, at, fault))
+            }
             None => self.inner.get(object, range, if_match).await,
         }
     }
