@@ -96,12 +96,15 @@ impl FaultyStore {
 }
 
 /// Passes `left` bytes of a body, then goes on as `fault` says.
-fn cut(body: Body, mut left: u64, fault: Fault) -> Body {
-    let head = body.stream.map_while(move |chunk| {
-        let Ok(mut bytes) = chunk else { return Some(chunk) };
-        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        left -= bytes.len() as u64;
-        (!bytes.is_empty()).then_some(Ok(bytes))
+fn cut(body: Body, left: u64, fault: Fault) -> Body {
+    let head = body.stream.scan(left, |left, chunk| {
+        let passed = chunk.map(|mut bytes| {
+            bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= bytes.len() as u64;
+            bytes
+        });
+        let ends = passed.as_ref().is_ok_and(bytes::Bytes::is_empty);
+        std::future::ready((!ends).then_some(passed))
     });
     let tail = match fault {
         Fault::TornAt(_) => {
