@@ -119,6 +119,19 @@ impl ObjectWriter {
         self.size
     }
 
+    /// CRC-64/NVME of all bytes taken so far, base64.
+    pub fn checksum(&self) -> String {
+        checksum_base64(self.crc_with(self.part.crc.finalize(), self.part.length))
+    }
+
+    /// The checksum of what was sent, with `length` bytes behind it whose own is `crc64nvme`.
+    fn crc_with(&self, crc64nvme: u64, length: u64) -> u64 {
+        match self.crc {
+            None => crc64nvme,
+            Some(sent) => checksum_combine(CrcAlgorithm::Crc64Nvme, sent, crc64nvme, length),
+        }
+    }
+
     /// Takes the next bytes; waits while as many parts as the plan allows are on their way.
     pub async fn write(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
         while !chunk.is_empty() {
@@ -190,10 +203,7 @@ impl ObjectWriter {
         self.begun += 1;
         let (store, number) = (Arc::clone(&self.store), self.begun);
         let payload = std::mem::replace(&mut self.part, Part::new()).payload();
-        self.crc = Some(match self.crc {
-            None => payload.crc64nvme,
-            Some(crc) => checksum_combine(CrcAlgorithm::Crc64Nvme, crc, payload.crc64nvme, payload.length),
-        });
+        self.crc = Some(self.crc_with(payload.crc64nvme, payload.length));
         let task = tokio::spawn(async move { store.upload_part(&upload, number, payload).await });
         self.in_flight.push_back(AbortOnDropHandle::new(task));
         Ok(())

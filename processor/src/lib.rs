@@ -1,1 +1,19 @@
-//! x
+//! The processor: an S3 event in, a clean file, its rejects, its receipt and a message out.
+//!
+//! # Layout
+//!
+//! - [`handler`]: an event's records, one file each. Read this first, then [`file`].
+//! - [`file`]: one file, in the order that makes every effect happen exactly once.
+//! - [`decision`]: what to do about a file, from what is in the output bucket already. Pure.
+//! - [`outputs`]: what is written: rejects, clean file, receipt.
+//! - [`receipt`]: receipts, from what the engine found.
+//! - [`context`]: what lives as long as the function.
+
+pub mod context;
+pub mod decision;
+pub mod file;
+pub mod handler;
+pub mod outputs;
+pub mod receipt;
+
+pub use context::Processor;

@@ -1,1 +1,35 @@
-fn main() {}
+//! The processor's Lambda: telemetry, configuration, run.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use common::config::{ProcessorConfig, environment};
+use common::store::S3Store;
+use common::topic::SnsTopic;
+use common::{aws, telemetry};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use processor::{Processor, handler};
+use serde_json::Value;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    telemetry::init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = telemetry::chain(&*error), "the processor does not start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
+    let config = ProcessorConfig::from_lookup(environment)?;
+    let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
+    let sdk = aws::sdk_config().await;
+    let store = Arc::new(S3Store::new(aws::s3_client(&sdk)));
+    let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
+    let processor = &Processor::new(&config, function, store, topic);
+    let handle = |event: LambdaEvent<Value>| handler::handle(processor, event);
+    lambda_runtime::run(service_fn(handle)).await
+}

@@ -43,7 +43,7 @@ pub enum Fault {
 /// Wraps a store and applies the faults planned for it, each once, in the order planned.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
-    plan: Mutex<VecDeque<(Operation, Fault)>>,
+    plan: Mutex<VecDeque<(Operation, Option<Fault>)>>,
     always: Mutex<Vec<(Operation, Fault)>>,
 }
 
@@ -55,7 +55,14 @@ impl FaultyStore {
 
     /// The next call of `operation` that has no fault planned yet meets `fault`.
     pub fn plan(&self, operation: Operation, fault: Fault) {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).push_back((operation, fault));
+        self.plan_after(operation, 0, fault);
+    }
+
+    /// The next `calls` calls of `operation` go well, the one after meets `fault`.
+    pub fn plan_after(&self, operation: Operation, calls: u32, fault: Fault) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.extend((0..calls).map(|_| (operation, None)));
+        plan.push_back((operation, Some(fault)));
     }
 
     /// Every call of `operation` meets `fault`.
@@ -71,7 +78,7 @@ impl FaultyStore {
     fn next(&self, operation: Operation) -> Option<Fault> {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = plan.iter().position(|(planned, _)| *planned == operation) {
-            return plan.remove(index).map(|(_, fault)| fault);
+            return plan.remove(index).and_then(|(_, fault)| fault);
         }
         let always = self.always.lock().unwrap_or_else(PoisonError::into_inner);
         always.iter().find(|(planned, _)| *planned == operation).map(|(_, fault)| *fault)

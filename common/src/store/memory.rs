@@ -186,7 +186,8 @@ impl Store for MemoryStore {
         let data = received(&payload, &format!("put {}", new.object))?;
         let mut state = self.lock();
         state.check(&new.object, condition)?;
-        let etag = format!("{:016x}-{}", payload.crc64nvme, data.len());
+        // As S3 writes it: 32 digits, and only an upload in parts has a dash.
+        let etag = format!("{:016x}{:016x}", payload.crc64nvme, data.len());
         Ok(state.insert(new, data, payload.crc64nvme, etag, self.is_versioned(&new.object.bucket)))
     }
 

@@ -85,9 +85,8 @@ async fn a_changed_object_is_told_apart_from_a_fault() {
     let mut stream = std::pin::pin!(read_object(store.clone(), &object("in"), &etag, 300, plan(100, 1)));
     assert!(stream.next().await.unwrap().is_ok());
     put(&*store, "in", bytes(301)).await;
-    let errors: Vec<ErrorKind> =
-        stream.filter_map(async |chunk| chunk.err().map(|error| error.kind)).collect().await;
-    assert_eq!(errors, [ErrorKind::Precondition]);
+    let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Precondition);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,212 @@
+//! What to do about a file, from what is in the output bucket already. No I/O in here.
+
+use common::contract::{Receipt, Sequencer, Source, Status};
+use common::store::{Condition, ObjectMeta};
+
+/// Metadata of a clean file: the event that it belongs to.
+pub const META_EVENT_ID: &str = "penstock-event-id";
+/// Metadata of a clean file: the sequencer of its source.
+pub const META_SEQUENCER: &str = "penstock-sequencer";
+/// Metadata of a clean file: the bucket of its source.
+pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
+
+/// What is in the output bucket under a file's names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// The receipt and its `ETag`.
+    pub receipt: Option<(Receipt, String)>,
+    /// The clean file.
+    pub output: Option<ObjectMeta>,
+}
+
+/// What is about to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// The input.
+    pub source: &'a Source,
+    /// The recipe's hash.
+    pub recipe_sha256: &'a str,
+    /// The id of the outcome, should it be processed.
+    pub event_id: &'a str,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Process it; these are the conditions under which its objects may be written.
+    Process {
+        /// For the clean file.
+        output: Condition,
+        /// For the receipt.
+        receipt: Condition,
+    },
+    /// It has been done, receipt and all: publish from the receipt.
+    Republish(Box<Receipt>),
+    /// The clean file has been written, by a twin or before a crash; its receipt has not.
+    Adopt {
+        /// What was written.
+        output: ObjectMeta,
+        /// For the receipt.
+        receipt: Condition,
+    },
+    /// Something newer has taken its place: do nothing.
+    Superseded,
+    /// Another input's clean file has the name: fail, touch nothing.
+    Taken {
+        /// The other input's bucket.
+        by: String,
+    },
+}
+
+/// Decides. The order of the rules is design.md's, 'Exactly one effect'.
+pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
+    if let Some((receipt, _)) = &found.receipt {
+        if receipt.source.bucket != intent.source.bucket {
+            return Decision::Taken { by: receipt.source.bucket.clone() };
+        }
+        let same = receipt.source.is_same(intent.source) && receipt.recipe.sha256 == intent.recipe_sha256;
+        if same && receipt.status == Status::Processed {
+            return Decision::Republish(Box::new(receipt.clone()));
+        }
+        if !same && is_later(receipt.source.sequencer.as_ref(), intent.source.sequencer.as_ref()) {
+            return Decision::Superseded;
+        }
+    }
+    let receipt = match &found.receipt {
+        Some((_, etag)) => Condition::IfMatch(etag.clone()),
+        None => Condition::IfAbsent,
+    };
+    let Some(output) = &found.output else {
+        return Decision::Process { output: Condition::IfAbsent, receipt };
+    };
+    let meta = |name: &str| output.metadata.get(name);
+    match meta(META_SOURCE_BUCKET) {
+        Some(bucket) if *bucket != intent.source.bucket => return Decision::Taken { by: bucket.clone() },
+        _ => {}
+    }
+    if meta(META_EVENT_ID).is_some_and(|id| id == intent.event_id) {
+        return Decision::Adopt { output: output.clone(), receipt };
+    }
+    let theirs = meta(META_SEQUENCER).map(|sequencer| Sequencer(sequencer.clone()));
+    if is_later(theirs.as_ref(), intent.source.sequencer.as_ref()) {
+        return Decision::Superseded;
+    }
+    Decision::Process { output: Condition::IfMatch(output.etag.clone()), receipt }
+}
+
+/// Whether `theirs` came after `ours`. A missing one, as in a replay, never counts as older.
+fn is_later(theirs: Option<&Sequencer>, ours: Option<&Sequencer>) -> bool {
+    matches!((theirs, ours), (Some(theirs), Some(ours)) if theirs.is_later_than(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::receipt::failed;
+    use common::contract::{Failure, RecipeRef};
+
+    fn source(etag: &str, sequencer: &str) -> Source {
+        Source {
+            bucket: "in".into(),
+            key: "k.csv".into(),
+            version_id: None,
+            etag: etag.into(),
+            size: 1,
+            sequencer: (!sequencer.is_empty()).then(|| Sequencer(sequencer.into())),
+        }
+    }
+
+    fn receipt(source: &Source, status: Status, id: &str) -> Option<(Receipt, String)> {
+        let recipe = RecipeRef { name: "r".into(), sha256: "r".into() };
+        let failure = Failure { code: "c".into(), message: "m".into(), line: None, byte_offset: None };
+        let receipt = failed(source, &recipe, failure, jiff::Timestamp::UNIX_EPOCH);
+        Some((Receipt { status, event_id: id.into(), ..receipt }, "receipt-etag".into()))
+    }
+
+    fn output(id: &str, sequencer: &str, bucket: &str) -> Option<ObjectMeta> {
+        let metadata = [(META_EVENT_ID, id), (META_SEQUENCER, sequencer), (META_SOURCE_BUCKET, bucket)];
+        Some(ObjectMeta {
+            etag: "output-etag".into(),
+            size: 1,
+            version_id: None,
+            metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            checksum_crc64nvme: None,
+        })
+    }
+
+    fn decided(receipt: Option<(Receipt, String)>, output: Option<ObjectMeta>, source: &Source) -> Decision {
+        let intent = Intent { source, recipe_sha256: "r", event_id: "mine" };
+        decide(&Found { receipt, output }, &intent)
+    }
+
+    #[test]
+    fn a_new_file_is_written_only_where_nothing_is() {
+        let fresh = Decision::Process { output: Condition::IfAbsent, receipt: Condition::IfAbsent };
+        assert_eq!(decided(None, None, &source("a", "1")), fresh);
+    }
+
+    #[test]
+    fn the_same_source_is_published_again_and_no_more() {
+        let source = source("a", "1");
+        let receipt = receipt(&source, Status::Processed, "mine");
+        assert!(matches!(decided(receipt, output("mine", "1", "in"), &source), Decision::Republish(_)));
+    }
+
+    #[test]
+    fn a_failed_receipt_of_the_same_source_is_tried_again() {
+        let source = source("a", "1");
+        let receipt = receipt(&source, Status::Failed, "failed");
+        let expected = Decision::Process {
+            output: Condition::IfAbsent,
+            receipt: Condition::IfMatch("receipt-etag".into()),
+        };
+        assert_eq!(decided(receipt, None, &source), expected);
+    }
+
+    #[test]
+    fn a_later_receipt_supersedes_and_an_earlier_or_unknown_one_is_replaced() {
+        let replaced = Decision::Process {
+            output: Condition::IfMatch("output-etag".into()),
+            receipt: Condition::IfMatch("receipt-etag".into()),
+        };
+        for (theirs, ours, superseded) in
+            [("2", "1", true), ("1", "2", false), ("", "1", false), ("1", "", false)]
+        {
+            let receipt = receipt(&source("b", theirs), Status::Processed, "theirs");
+            let decision = decided(receipt, output("theirs", "", "in"), &source("a", ours));
+            let expected = if superseded { Decision::Superseded } else { replaced.clone() };
+            assert_eq!(decision, expected, "theirs {theirs:?}, ours {ours:?}");
+        }
+    }
+
+    #[test]
+    fn an_output_without_its_receipt_decides_by_its_metadata() {
+        let ours = source("a", "5");
+        assert!(matches!(decided(None, output("mine", "5", "in"), &ours), Decision::Adopt { .. }));
+        assert_eq!(decided(None, output("theirs", "6", "in"), &ours), Decision::Superseded);
+        assert!(matches!(decided(None, output("theirs", "4", "in"), &ours), Decision::Process { .. }));
+    }
+
+    #[test]
+    fn two_buckets_never_share_one_output() {
+        let ours = source("a", "5");
+        assert_eq!(
+            decided(None, output("theirs", "1", "other"), &ours),
+            Decision::Taken { by: "other".into() }
+        );
+        let theirs = receipt(&Source { bucket: "other".into(), ..ours.clone() }, Status::Processed, "x");
+        assert_eq!(decided(theirs, None, &ours), Decision::Taken { by: "other".into() });
+    }
+
+    #[test]
+    fn an_output_of_unknown_origin_is_replaced_knowingly() {
+        let foreign = ObjectMeta { metadata: BTreeMap::new(), ..output("", "", "").unwrap() };
+        let expected = Decision::Process {
+            output: Condition::IfMatch("output-etag".into()),
+            receipt: Condition::IfAbsent,
+        };
+        assert_eq!(decided(None, Some(foreign), &source("a", "1")), expected);
+    }
+}

@@ -1,0 +1,207 @@
+//! An event's records, one file each.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::s3::{S3Event, S3EventRecord};
+use common::contract::{ObjectRef, Sequencer, Source};
+use common::store::StoreError;
+use common::{metrics, telemetry, trace};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use opentelemetry::trace::SpanContext;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use crate::Processor;
+use crate::file::{self, FileError, Outcome};
+
+/// Why an invocation failed: Lambda tries again, and sets the event aside at last.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// The event is none of S3's.
+    #[error("not an S3 event")]
+    NotAnEvent(#[source] serde_json::Error),
+    /// A record lacks what it must have.
+    #[error("a record of the event has no {0}")]
+    Incomplete(&'static str),
+    /// A key's escapes do not give UTF-8.
+    #[error("a record's key is not UTF-8")]
+    KeyEncoding(#[source] std::str::Utf8Error),
+    /// The source could not be looked at.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file was not done.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<HandlerError> for Diagnostic {
+    fn from(error: HandlerError) -> Self {
+        let error_type = match error {
+            HandlerError::NotAnEvent(_) | HandlerError::Incomplete(_) | HandlerError::KeyEncoding(_) => {
+                "Penstock.Event"
+            }
+            HandlerError::Store(_) => "Penstock.Store",
+            HandlerError::File(_) => "Penstock.File",
+        };
+        Self { error_type: error_type.into(), error_message: telemetry::chain(&error) }
+    }
+}
+
+/// What an invocation answers: how many records, and what became of them.
+#[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Answer {
+    /// Files done now.
+    pub processed: u32,
+    /// Files that can never be done.
+    pub failed: u32,
+    /// Files done before.
+    pub republished: u32,
+    /// Files that something newer has replaced.
+    pub superseded: u32,
+    /// Records that are none of our business.
+    pub ignored: u32,
+}
+
+/// Handles one invocation: every record of it, also after one has failed.
+pub async fn handle(processor: &Processor, event: LambdaEvent<Value>) -> Result<Answer, HandlerError> {
+    let invocation = event.context.xray_trace_id.as_deref().and_then(trace::from_xray);
+    if event.payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {
+        tracing::info!("S3's test event: the bucket and this function are connected");
+        return Ok(Answer { ignored: 1, ..Answer::default() });
+    }
+    let event: S3Event = serde_json::from_value(event.payload).map_err(HandlerError::NotAnEvent)?;
+    let mut answer = Answer::default();
+    let mut first_error = None;
+    for record in event.records {
+        match handle_record(processor, record, invocation.as_ref()).await {
+            Ok(None) => answer.ignored += 1,
+            Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
+            Ok(Some(Outcome::Failed(_))) => answer.failed += 1,
+            Ok(Some(Outcome::Republished(_))) => answer.republished += 1,
+            Ok(Some(Outcome::Superseded(_))) => answer.superseded += 1,
+            Err(error) => {
+                tracing::error!(error = telemetry::chain(&error), "a file was not done; Lambda tries again");
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    first_error.map_or(Ok(answer), Err)
+}
+
+/// Handles one record; nothing comes of one that is none of our business.
+async fn handle_record(
+    processor: &Processor,
+    record: S3EventRecord,
+    invocation: Option<&SpanContext>,
+) -> Result<Option<Outcome>, HandlerError> {
+    let name = record.event_name.as_deref().unwrap_or_default();
+    if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
+        tracing::info!(event = name, "ignored: not an object's creation");
+        return Ok(None);
+    }
+    let bucket = record.s3.bucket.name.ok_or(HandlerError::Incomplete("bucket"))?;
+    let key = decode_key(&record.s3.object.key.ok_or(HandlerError::Incomplete("key"))?)?;
+    if bucket == processor.output_bucket {
+        tracing::error!(
+            bucket,
+            key,
+            "refused: an event from the output bucket would feed the function its own output"
+        );
+        return Ok(None);
+    }
+    if key.ends_with('/') {
+        tracing::info!(bucket, key, "ignored: a folder's marker");
+        return Ok(None);
+    }
+    let version_id = record.s3.object.version_id.filter(|id| !id.is_empty() && id != "null");
+    let object = ObjectRef { bucket, key, version_id };
+    let sequencer = record.s3.object.sequencer.filter(|sequencer| !sequencer.is_empty()).map(Sequencer);
+    let etag = record.s3.object.e_tag.map(|etag| etag.trim_matches('"').to_owned());
+
+    let Some((source, metadata)) = look_at_source(processor, &object, etag, sequencer).await? else {
+        return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
+    };
+    let uploader = trace::extract(&metadata);
+    let span = trace::new_span(uploader.as_ref().or(invocation));
+    let trace_id = span.trace_id().to_string();
+    let log = tracing::info_span!("file", key = source.key, bucket = source.bucket, trace_id);
+    async {
+        let key = source.key.clone();
+        let outcome = file::process(processor, source, span).await?;
+        report(processor, &key, &outcome, &trace_id);
+        Ok(Some(outcome))
+    }
+    .instrument(log)
+    .await
+}
+
+/// The source as it is now; nothing if it is gone or is no longer what the event meant.
+async fn look_at_source(
+    processor: &Processor,
+    object: &ObjectRef,
+    etag: Option<String>,
+    sequencer: Option<Sequencer>,
+) -> Result<Option<(Source, BTreeMap<String, String>)>, StoreError> {
+    let meta = processor.store.head(object).await?;
+    let Some(meta) = meta.filter(|meta| etag.as_ref().is_none_or(|etag| *etag == meta.etag)) else {
+        tracing::info!(object = %object, "superseded: the file was deleted or overwritten before it was read");
+        return Ok(None);
+    };
+    let ObjectRef { bucket, key, version_id } = object.clone();
+    let source = Source { bucket, key, version_id, etag: meta.etag, size: meta.size, sequencer };
+    Ok(Some((source, meta.metadata)))
+}
+
+/// S3 writes keys into events as forms do: `+` for a space, the rest percent-encoded UTF-8.
+fn decode_key(key: &str) -> Result<String, HandlerError> {
+    let spaced = key.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(HandlerError::KeyEncoding)?;
+    Ok(decoded.into_owned())
+}
+
+/// One line for people and one for the metrics.
+fn report(processor: &Processor, key: &str, outcome: &Outcome, trace_id: &str) {
+    match outcome {
+        Outcome::Processed(receipt) => {
+            let counts = receipt.counts;
+            tracing::info!(
+                event_id = receipt.event_id,
+                rows_in = counts.rows_in,
+                rows_out = counts.rows_out,
+                rows_rejected = counts.rows_rejected,
+                duration_ms = receipt.timing.duration_ms,
+                "processed"
+            );
+            (processor.emit)(&metrics::of_receipt(receipt, &processor.function, trace_id));
+        }
+        Outcome::Failed(receipt) => {
+            let code = receipt.error.as_ref().map(|error| error.code.as_str());
+            tracing::warn!(event_id = receipt.event_id, code, "failed: the receipt says why");
+            (processor.emit)(&metrics::of_receipt(receipt, &processor.function, trace_id));
+        }
+        Outcome::Republished(receipt) => {
+            tracing::info!(event_id = receipt.event_id, "done before: published again from its receipt");
+            let now = jiff::Timestamp::now().as_millisecond();
+            (processor.emit)(&metrics::duplicate(now, &processor.function, key, trace_id));
+        }
+        Outcome::Superseded(why) => tracing::info!(why, "superseded: nothing was written"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_decoded_as_s3_writes_them() {
+        for (written, key) in [
+            ("a+b%2Bc.csv", "a b+c.csv"),
+            ("%C3%A4/%E2%82%AC+%2541.csv", "ä/€ %41.csv"),
+            ("plain/x=1.csv", "plain/x=1.csv"),
+        ] {
+            assert_eq!(decode_key(written).unwrap(), key);
+        }
+        assert!(decode_key("%FF").is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! Receipts, from what the engine found.
+
+use common::contract::{
+    ByteCounts, ByteSpans, Compression, Counts, Dialect, Failure, Output, Receipt, RecipeRef, Rejects,
+    SCHEMA_VERSION, Source, Status, Timing, event_id,
+};
+use common::telemetry::peak_memory_bytes;
+use engine::{BadFile, Summary};
+use jiff::Timestamp;
+
+/// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
+pub fn processed(
+    source: &Source,
+    recipe: &RecipeRef,
+    summary: &Summary,
+    outputs: Vec<Output>,
+    rejects: Option<(String, String)>,
+    started_at: Timestamp,
+) -> Receipt {
+    let by_reason =
+        summary.by_reason.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect();
+    Receipt {
+        dialect: Some(dialect(&summary.dialect)),
+        compression: Some(Compression {
+            input: summary.input_compression.name().into(),
+            members: summary.members,
+            output: summary.output_compression.name().into(),
+        }),
+        counts: Counts {
+            rows_in: summary.counts.rows_in,
+            rows_out: summary.counts.rows_out,
+            rows_rejected: summary.counts.rows_rejected,
+            rows_filtered: summary.counts.rows_filtered,
+        },
+        bytes: ByteCounts {
+            input: summary.input_bytes,
+            decompressed: summary.decompressed_bytes,
+            output: summary.output_bytes,
+            spans: ByteSpans {
+                kept: summary.spans.kept,
+                rejected: summary.spans.rejected,
+                filtered: summary.spans.filtered,
+                header: summary.spans.header,
+                skipped: summary.spans.skipped,
+            },
+        },
+        outputs,
+        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason }),
+        ..blank(source, recipe, Status::Processed, started_at)
+    }
+}
+
+/// The receipt of a file that can't be processed.
+pub fn failed(source: &Source, recipe: &RecipeRef, error: Failure, started_at: Timestamp) -> Receipt {
+    let bytes = ByteCounts { input: source.size, ..ByteCounts::default() };
+    Receipt { bytes, error: Some(error), ..blank(source, recipe, Status::Failed, started_at) }
+}
+
+/// A bad file in the receipt's words.
+pub fn failure(bad: &BadFile) -> Failure {
+    Failure {
+        code: bad.code.into(),
+        message: bad.message.clone(),
+        line: bad.line,
+        byte_offset: bad.byte_offset,
+    }
+}
+
+fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timestamp) -> Receipt {
+    let finished_at = Timestamp::now();
+    let attempt = 0;
+    Receipt {
+        schema_version: SCHEMA_VERSION,
+        event_id: event_id(source, &recipe.sha256, attempt, status),
+        attempt,
+        status,
+        source: source.clone(),
+        recipe: recipe.clone(),
+        dialect: None,
+        compression: None,
+        counts: Counts::default(),
+        bytes: ByteCounts::default(),
+        outputs: Vec::new(),
+        rejects: None,
+        columns: Vec::new(),
+        error: None,
+        timing: Timing {
+            started_at,
+            finished_at,
+            duration_ms: u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0),
+        },
+        peak_memory_bytes: peak_memory_bytes(),
+        penstock_version: common::VERSION.into(),
+    }
+}
+
+fn dialect(found: &engine::Dialect) -> Dialect {
+    Dialect {
+        delimiter: char::from(found.delimiter).into(),
+        quote: Some(char::from(found.quote).into()),
+        escape: Some("doubled".into()),
+        encoding: found.encoding.into(),
+        bom: found.bom,
+        terminator: found.terminator.map(Into::into),
+        header: found.header,
+        preamble_lines: 0,
+    }
+}

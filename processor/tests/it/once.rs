@@ -1,0 +1,140 @@
+//! Exactly one effect: repeats, disorder, twins.
+
+use common::contract::ObjectRef;
+use common::store::{Condition, NewObject, Payload, Store as _};
+use processor::decision::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET};
+use processor::handler::Answer;
+
+use crate::world::{CLEAN, CSV, IN, KEY, OUT, World, large};
+
+#[tokio::test]
+async fn a_repeated_event_changes_nothing_and_is_published_again() {
+    let world = World::new().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    world.handle(&event).await.unwrap();
+    let receipt = world.receipt(KEY).unwrap();
+    let repeated = world.handle(&event).await.unwrap();
+    assert_eq!(repeated, Answer { republished: 1, ..Answer::default() });
+    assert_eq!(world.receipt(KEY).unwrap(), receipt);
+    let events = world.events();
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0], events[1]);
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn an_older_event_after_a_newer_one_changes_nothing() {
+    let world = World::versioned().await;
+    let older = world.upload(KEY, CSV, "0055AED6DCD90281E5").await;
+    let newer = world.upload(KEY, b"id\n1\n", "0055AED6DCD90281E6").await;
+    world.handle(&newer).await.unwrap();
+    assert_eq!(world.handle(&older).await.unwrap(), Answer { superseded: 1, ..Answer::default() });
+    assert_eq!(world.read("clean/in/orders.csv").unwrap(), b"id\n1\n");
+    assert_eq!(world.events().len(), 1);
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn a_newer_event_replaces_an_older_file() {
+    let world = World::versioned().await;
+    for (content, sequencer) in [(CSV, "01"), (&b"id\n1\n"[..], "02"), (b"id\n2\n", "03")] {
+        let event = world.upload(KEY, content, sequencer).await;
+        assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+        world.assert_whole(KEY).await;
+    }
+    assert_eq!(world.read("clean/in/orders.csv").unwrap(), b"id\n2\n");
+}
+
+#[tokio::test]
+async fn twins_at_once_leave_one_file_and_one_receipt() {
+    for csv in [CSV.to_vec(), large(11 * 1024 * 1024)] {
+        let world = World::new().await;
+        let event = world.upload(KEY, &csv, "01").await;
+        let answers = tokio::join!(world.handle(&event), world.handle(&event), world.handle(&event));
+        for answer in [answers.0, answers.1, answers.2] {
+            let answer = answer.unwrap();
+            assert_eq!(answer.processed + answer.republished, 1);
+        }
+        let ids: Vec<String> = world.events().into_iter().map(|event| event.id).collect();
+        assert_eq!(ids, vec![world.receipt(KEY).unwrap().event_id; 3]);
+        for event in world.events() {
+            assert_eq!(event.data.receipt.outputs, world.receipt(KEY).unwrap().outputs);
+        }
+        world.assert_whole(KEY).await;
+    }
+}
+
+#[tokio::test]
+async fn two_versions_at_once_end_with_the_newer() {
+    for _ in 0..20 {
+        let world = World::versioned().await;
+        let older = world.upload(KEY, CSV, "01").await;
+        let newer = world.upload(KEY, b"id\n1\n", "02").await;
+        let (first, second) = tokio::join!(world.handle(&older), world.handle(&newer));
+        first.unwrap();
+        assert_eq!(second.unwrap().processed, 1);
+        assert_eq!(world.receipt(KEY).unwrap().source.sequencer.unwrap().0, "02");
+        assert_eq!(world.read("clean/in/orders.csv").unwrap(), b"id\n1\n");
+        world.assert_whole(KEY).await;
+    }
+}
+
+/// Writes an output as a twin would have, that died before its receipt.
+async fn orphan(world: &World, content: &[u8], event_id: &str, sequencer: &str) -> String {
+    let metadata = [(META_EVENT_ID, event_id), (META_SEQUENCER, sequencer), (META_SOURCE_BUCKET, IN)];
+    let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let object = ObjectRef::new(OUT, format!("clean/{KEY}"));
+    let new = NewObject { object, content_type: "text/csv", metadata };
+    let payload = Payload::new(content.to_vec().into());
+    world.memory.put(&new, payload, &Condition::Always).await.unwrap().etag
+}
+
+#[tokio::test]
+async fn an_output_whose_receipt_never_came_is_adopted() {
+    let world = World::new().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    world.handle(&event).await.unwrap();
+    let id = world.receipt(KEY).unwrap().event_id;
+    world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
+    let etag = orphan(&world, CLEAN, &id, "01").await;
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+    assert_eq!(world.receipt(KEY).unwrap().outputs[0].etag, etag);
+    world.assert_whole(KEY).await;
+
+    // The same name with other bytes, as another Penstock may have made them: replaced.
+    world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
+    orphan(&world, b"other\n", &id, "01").await;
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+    assert_eq!(world.read("clean/in/orders.csv").unwrap(), CLEAN);
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn a_newer_output_without_its_receipt_is_left_alone() {
+    let world = World::new().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    orphan(&world, b"newer\n", "another", "02").await;
+    assert_eq!(world.handle(&event).await.unwrap().superseded, 1);
+    assert_eq!(world.read("clean/in/orders.csv").unwrap(), b"newer\n");
+}
+
+#[tokio::test]
+async fn the_same_key_from_another_bucket_fails_and_touches_nothing() {
+    let world = World::new().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    world.handle(&event).await.unwrap();
+    let receipt = world.receipt(KEY).unwrap();
+    let other =
+        NewObject { object: ObjectRef::new("other-bucket", KEY), content_type: "", metadata: [].into() };
+    let written = world.memory.put(&other, Payload::new(CSV.into()), &Condition::Always).await.unwrap();
+    let mut event = event;
+    event["Records"][0]["s3"]["bucket"]["name"] = "other-bucket".into();
+    event["Records"][0]["s3"]["object"]["eTag"] = written.etag.into();
+    assert_eq!(world.handle(&event).await.unwrap().failed, 1);
+    assert_eq!(world.receipt(KEY).unwrap(), receipt);
+    let failed = &world.events()[1];
+    assert_eq!(failed.data.receipt.error.as_ref().unwrap().code, "output_taken");
+    assert!(failed.data.receipt_object.key.starts_with("receipts/sha256/"));
+    assert!(world.read(&failed.data.receipt_object.key).is_some());
+    world.assert_whole(KEY).await;
+}

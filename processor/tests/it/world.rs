@@ -1,0 +1,147 @@
+//! A processor between an S3 in this process and a topic that keeps its messages.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use common::config::ProcessorConfig;
+use common::contract::{FileEvent, ObjectRef, Receipt};
+use common::sim::SimServer;
+use common::store::{Condition, FaultyStore, MemoryStore, NewObject, Payload, Store};
+use common::topic::MemoryTopic;
+use lambda_runtime::{Context, LambdaEvent};
+use processor::Processor;
+use processor::handler::{Answer, HandlerError, handle};
+use serde_json::Value;
+
+pub(crate) const IN: &str = "in-bucket";
+pub(crate) const OUT: &str = "out-bucket";
+pub(crate) const KEY: &str = "in/orders.csv";
+pub(crate) const CSV: &[u8] = b"id,name\n1,a\n2\n3,\"c,d\"\n";
+pub(crate) const CLEAN: &[u8] = b"id,name\n1,a\n3,\"c,d\"\n";
+
+pub(crate) struct World {
+    /// What the buckets hold.
+    pub(crate) memory: Arc<MemoryStore>,
+    /// Between the server and the memory: faults here are S3's answers.
+    pub(crate) s3: Arc<FaultyStore>,
+    pub(crate) topic: Arc<MemoryTopic>,
+    pub(crate) processor: Processor,
+    _server: SimServer,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::over(MemoryStore::new()).await
+    }
+
+    pub(crate) async fn versioned() -> Self {
+        Self::over(MemoryStore::with_versioned(&[IN])).await
+    }
+
+    async fn over(memory: MemoryStore) -> Self {
+        let memory = Arc::new(memory);
+        let s3 = Arc::new(FaultyStore::new(memory.clone()));
+        let server = SimServer::start(s3.clone()).await.unwrap();
+        let topic = Arc::new(MemoryTopic::default());
+        let config = ProcessorConfig {
+            output_bucket: OUT.into(),
+            topic_arn: "arn:aws:sns:us-east-1:123456789012:events".into(),
+            memory_budget_mib: 128,
+        };
+        let mut processor =
+            Processor::new(&config, "processor".into(), Arc::new(server.store(1)), topic.clone());
+        processor.emit = |_| {};
+        processor.read.backoff = std::time::Duration::from_millis(1);
+        Self { memory, s3, topic, processor, _server: server }
+    }
+
+    /// Puts an object and returns the event that S3 would send of it.
+    pub(crate) async fn upload(&self, key: &str, content: &[u8], sequencer: &str) -> Value {
+        let object = ObjectRef::new(IN, key);
+        let traceparent = "00-6923f0000123456789abcdef01234567-00f067aa0ba902b7-01";
+        let metadata = [("traceparent".to_owned(), traceparent.to_owned())].into();
+        let new = NewObject { object, content_type: "text/csv", metadata };
+        let payload = Payload::new(content.to_vec().into());
+        let written = self.memory.put(&new, payload, &Condition::Always).await.unwrap();
+        let mut event: Value = serde_json::from_str(include_str!("../fixtures/put.json")).unwrap();
+        let object = &mut event["Records"][0]["s3"]["object"];
+        object["key"] = encode_key(key).into();
+        object["size"] = content.len().into();
+        object["eTag"] = written.etag.into();
+        object["sequencer"] = sequencer.into();
+        if let Some(version) = written.version_id {
+            object["versionId"] = version.into();
+        }
+        event
+    }
+
+    pub(crate) async fn handle(&self, event: &Value) -> Result<Answer, HandlerError> {
+        handle(&self.processor, LambdaEvent::new(event.clone(), Context::default())).await
+    }
+
+    pub(crate) fn read(&self, key: &str) -> Option<Vec<u8>> {
+        self.memory.content(OUT, key).map(|bytes| bytes.to_vec())
+    }
+
+    pub(crate) fn receipt(&self, key: &str) -> Option<Receipt> {
+        let text = self.read(&format!("receipts/{key}.json"))?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+
+    pub(crate) fn events(&self) -> Vec<FileEvent> {
+        self.topic.messages().iter().map(|message| FileEvent::parse(&message.body).unwrap()).collect()
+    }
+
+    /// What must hold whenever nothing runs: a `processed` receipt names exactly the output, and nothing is open.
+    pub(crate) async fn assert_whole(&self, key: &str) {
+        if let Some(receipt) = self.receipt(key)
+            && let Some(output) = receipt.outputs.first()
+        {
+            let meta =
+                self.memory.head(&ObjectRef::new(OUT, &output.key)).await.unwrap().expect("the output");
+            assert_eq!((meta.etag, meta.size), (output.etag.clone(), output.size));
+            assert_eq!(meta.checksum_crc64nvme.as_ref(), Some(&output.checksum_crc64nvme));
+            assert!(receipt.adds_up());
+        }
+        assert_eq!(self.memory.open_uploads(), 0, "uploads left open");
+    }
+}
+
+/// As S3 encodes keys in events.
+pub(crate) fn encode_key(key: &str) -> String {
+    let mut out = String::new();
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'*' => {
+                out.push(char::from(byte))
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+pub(crate) fn gzip(input: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(input).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn gunzip(input: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    flate2::read::MultiGzDecoder::new(input).read_to_end(&mut out).unwrap();
+    out
+}
+
+/// A CSV of about this many bytes, none of its rows bad.
+pub(crate) fn large(bytes: usize) -> Vec<u8> {
+    let mut out = b"id,name,text\n".to_vec();
+    let mut row = 0u64;
+    while out.len() < bytes {
+        let noise = row.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        out.extend_from_slice(format!("{row},name-{noise:016x},{noise:x}\n").as_bytes());
+        row += 1;
+    }
+    out
+}
