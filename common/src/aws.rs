@@ -24,3 +24,17 @@ pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     }
     aws_sdk_s3::Client::from_conf(builder.build())
 }
+
+/// An S3 client of a server on this machine: plain HTTP, buckets by path.
+pub fn s3_client_at(endpoint: &str, access_key: &str, secret_key: &str) -> aws_sdk_s3::Client {
+    let credentials = aws_sdk_s3::config::Credentials::new(access_key, secret_key, None, None, "local");
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new("us-east-1"))
+        .credentials_provider(credentials)
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .http_client(Builder::new().build_http())
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}

@@ -1,1 +1,10 @@
-fn main() {}
+//! The `loadtest` command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    loadtest::command::run(loadtest::command::Cli::parse()).await
+}

@@ -1,1 +1,20 @@
-//! x
+//! Penstock on your machine: the `penstock` command.
+//!
+//! # Layout
+//!
+//! - [`command`]: the command line, and what its exit codes mean.
+//! - [`process`]: the engine on one local file.
+//! - [`demo`]: files through the whole system, and an account of every row.
+//! - [`up`]: the whole system, to play with.
+//! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
+//! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
+//!   repository lies.
+
+pub mod command;
+pub mod demo;
+pub mod interrupt;
+pub mod process;
+pub mod stack;
+pub mod terminal;
+pub mod up;
+pub mod workspace;

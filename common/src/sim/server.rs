@@ -1,5 +1,5 @@
-//! An S3 server in this process, on loopback, in front of any [`Store`]: the real client speaks the real protocol to
-//! it, and faults injected into the store behind it arrive as S3's answers.
+//! Speaks S3's protocol on loopback, in front of any [`Store`]: the real client talks to it, and faults injected into
+//! the store behind it arrive as S3's answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -63,17 +63,9 @@ impl SimServer {
 
     /// The SDK's client of this server, with `attempts` tries for each request.
     pub fn client(&self, attempts: u32) -> aws_sdk_s3::Client {
-        let credentials = aws_sdk_s3::config::Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "sim");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(aws_sdk_s3::config::Region::new("us-east-1"))
-            .credentials_provider(credentials)
-            .endpoint_url(self.endpoint())
-            .force_path_style(true)
-            .retry_config(aws_sdk_s3::config::retry::RetryConfig::standard().with_max_attempts(attempts))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        aws_sdk_s3::Client::from_conf(config)
+        let client = crate::aws::s3_client_at(&self.endpoint(), ACCESS_KEY, SECRET_KEY);
+        let retries = aws_sdk_s3::config::retry::RetryConfig::standard().with_max_attempts(attempts);
+        aws_sdk_s3::Client::from_conf(client.config().to_builder().retry_config(retries).build())
     }
 
     /// The product's store, against this server.

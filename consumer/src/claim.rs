@@ -1,0 +1,196 @@
+//! Who acts on an event, and until when: `claims/<event id>.json`.
+//!
+//! A claim is taken by a write that only one can win. It ends shortly after the invocation that took it must have
+//! ended, so a crash blocks an event for no longer than that; a message that failed in good order gives its claim
+//! back, so that its next receive need not wait.
+//!
+//! A claim whose work was done stays. The catalogue entry answers every repeat from then on, so nobody reads the
+//! claim again; and to delete it would open a gap for whoever looked for the entry just before it was written. The
+//! bucket's lifecycle removes it.
+
+use common::contract::{Claim, ObjectRef, claim_key};
+use common::store::{Condition, ErrorKind, Store, StoreError};
+use common::telemetry::chain;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::AlertKind;
+use crate::document::{self, Document};
+use crate::error::MessageError;
+
+/// How often a claim is tried for. Each loss to another leaves a claim that is looked at; more than a few in a row
+/// mean that the store answers what can't be.
+const ROUNDS: usize = 3;
+
+/// A claim as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    claim: Claim,
+    /// The last alert that surely went out, so that whoever comes next doesn't send it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notified: Option<AlertKind>,
+}
+
+/// A claim that is ours.
+#[derive(Debug)]
+pub(crate) struct Held {
+    object: ObjectRef,
+    stored: Stored,
+    etag: String,
+    /// Whether somebody held it before us.
+    pub(crate) taken_over: bool,
+}
+
+impl Held {
+    /// The last alert that surely went out, by us or by whoever held the claim before and gave it back.
+    pub(crate) fn notified(&self) -> Option<AlertKind> {
+        self.stored.notified
+    }
+
+    /// Remembers that an alert went out.
+    pub(crate) fn remember(&mut self, alert: AlertKind) {
+        self.stored.notified = Some(alert);
+    }
+
+    /// Gives the claim back, and with it what is known of alerts. Where that fails the claim ends by itself.
+    pub(crate) async fn release(mut self, store: &dyn Store) {
+        self.stored.claim.expires_at = Timestamp::now();
+        if let Err(error) =
+            document::write(store, &self.object, &self.stored, &Condition::IfMatch(self.etag)).await
+        {
+            tracing::warn!(error = chain(&error), "the claim could not be given back; it ends by itself");
+        }
+    }
+}
+
+/// What lies where a claim belongs, for whoever wants it.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Absent,
+    Ours,
+    Expired,
+    Busy,
+}
+
+/// Whether a claim is ours, whatever became of the answer to its write; else whether it may be taken over.
+fn look(found: Option<&Claim>, owner: &str, now: Timestamp) -> Seen {
+    match found {
+        None => Seen::Absent,
+        Some(claim) if claim.owner == owner => Seen::Ours,
+        Some(claim) if claim.expires_at <= now => Seen::Expired,
+        Some(_) => Seen::Busy,
+    }
+}
+
+/// Takes the claim, or says who has it. `claim.owner` must be of this attempt and no other.
+pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Result<Held, MessageError> {
+    let object = ObjectRef::new(bucket, claim_key(&claim.event_id));
+    let mut stored = Stored { claim, notified: None };
+    let mut condition = Condition::IfAbsent;
+    let mut round = 1;
+    loop {
+        let taken_over = condition != Condition::IfAbsent;
+        let error = match document::write(store, &object, &stored, &condition).await {
+            Ok(written) => return Ok(Held { object, stored, etag: written.etag, taken_over }),
+            Err(error) => error,
+        };
+        if !may_be_decided_by_looking(&error) || round == ROUNDS {
+            return Err(error.into());
+        }
+        round += 1;
+        let found: Option<Document<Stored>> = document::read(store, &object).await?;
+        let claim = found.as_ref().map(|found| &found.value.claim);
+        match (look(claim, &stored.claim.owner, Timestamp::now()), found) {
+            (Seen::Ours, Some(found)) => return Ok(Held { object, stored, etag: found.etag, taken_over }),
+            (Seen::Expired, Some(found)) => {
+                stored.notified = found.value.notified;
+                condition = Condition::IfMatch(found.etag);
+            }
+            (Seen::Busy, Some(Document { value: Stored { claim, .. }, .. })) => {
+                return Err(MessageError::Busy { owner: claim.owner, until: claim.expires_at });
+            }
+            // A write without an answer may yet arrive: then the claim is ours, and ends by itself.
+            _ if error.is_transient() => return Err(error.into()),
+            _ => condition = Condition::IfAbsent,
+        }
+    }
+}
+
+/// Whether a failed write left the question open who has the claim: it was refused for somebody else's, or its
+/// answer is lost. The SDK's own retry after a lost answer is refused for the claim that it wrote itself.
+fn may_be_decided_by_looking(error: &StoreError) -> bool {
+    let refused = [ErrorKind::Precondition, ErrorKind::Conflict, ErrorKind::NotFound];
+    error.is_transient() || refused.contains(&error.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use common::store::{Fault, FaultyStore, MemoryStore, Operation};
+
+    use super::*;
+
+    fn claim(owner: &str, lasts: Duration) -> Claim {
+        Claim { event_id: "e1".into(), owner: owner.into(), expires_at: Timestamp::now() + lasts }
+    }
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    async fn take_by(store: &dyn Store, owner: &str, lasts: Duration) -> Result<Held, MessageError> {
+        take(store, "out", claim(owner, lasts)).await
+    }
+
+    #[test]
+    fn ours_is_ours_even_when_it_has_expired() {
+        let now = Timestamp::now();
+        let expired = Claim { expires_at: now, ..claim("a", MINUTE) };
+        assert_eq!(look(None, "a", now), Seen::Absent);
+        assert_eq!(look(Some(&expired), "a", now), Seen::Ours);
+        assert_eq!(look(Some(&expired), "b", now), Seen::Expired);
+        assert_eq!(look(Some(&claim("a", MINUTE)), "b", now), Seen::Busy);
+    }
+
+    #[tokio::test]
+    async fn one_has_it_until_it_is_given_back_or_expires() {
+        let store = MemoryStore::new();
+        let mut first = take_by(&store, "a", MINUTE).await.unwrap();
+        assert!(!first.taken_over);
+        let error = take_by(&store, "b", MINUTE).await.unwrap_err();
+        assert!(matches!(&error, MessageError::Busy { owner, .. } if owner == "a"), "{error}");
+        first.remember(AlertKind::Failed);
+        first.release(&store).await;
+        let second = take_by(&store, "b", Duration::ZERO).await.unwrap();
+        assert!(second.taken_over);
+        assert_eq!(second.notified(), Some(AlertKind::Failed), "who gave it back says what was sent");
+        assert!(take_by(&store, "c", MINUTE).await.unwrap().taken_over);
+        // The second's is gone: to give it back must not take it from the third.
+        second.release(&store).await;
+        assert!(take_by(&store, "d", MINUTE).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_claim_whose_answer_was_lost_is_ours() {
+        for lost in [ErrorKind::Transient, ErrorKind::Precondition, ErrorKind::Conflict] {
+            let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+            store.plan(Operation::Put, Fault::After(lost));
+            let held = take_by(&store, "a", MINUTE).await.unwrap();
+            held.release(&store).await;
+            store.plan(Operation::Put, Fault::After(lost));
+            assert!(take_by(&store, "b", MINUTE).await.unwrap().taken_over, "the ETag of the first is known");
+            assert!(matches!(take_by(&store, "c", MINUTE).await, Err(MessageError::Busy { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_never_arrived_is_an_error_to_be_tried_again() {
+        let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+        store.plan(Operation::Put, Fault::Before(ErrorKind::Transient));
+        assert!(take_by(&store, "a", MINUTE).await.unwrap_err().is_transient());
+        assert!(take_by(&store, "b", MINUTE).await.is_ok());
+        store.plan(Operation::Put, Fault::Before(ErrorKind::Forbidden));
+        assert!(!take_by(&store, "c", MINUTE).await.unwrap_err().is_transient());
+    }
+}

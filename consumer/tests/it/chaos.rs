@@ -1,0 +1,176 @@
+//! A store and a topic, as one invocation meets them, that fail, lose answers, or die with it at a chosen step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use common::contract::{ByteRange, Claim, FileEvent, ObjectRef};
+use common::store::{
+    Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
+};
+use common::topic::{MemoryTopic, Message, PublishError, Topic};
+use consumer::Invocation;
+use tokio::sync::Notify;
+
+use crate::world::{World, batch, consumer, failures, record};
+
+/// What happens at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// It fails, and nothing was done.
+    FailBefore,
+    /// It was done, and the answer is lost.
+    FailAfter,
+    /// The invocation dies before it.
+    CrashBefore,
+    /// The invocation dies when it was done.
+    CrashAfter,
+}
+
+pub(crate) struct Chaos {
+    store: Arc<MemoryStore>,
+    topic: Arc<MemoryTopic>,
+    /// How often each step lets others go first.
+    yields: Vec<u8>,
+    plan: Mutex<BTreeMap<usize, Blow>>,
+    step: AtomicUsize,
+    owners: Mutex<BTreeSet<String>>,
+    died: Notify,
+}
+
+impl Chaos {
+    pub(crate) fn new(world: &World, yields: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            store: Arc::clone(&world.store),
+            topic: Arc::clone(&world.topic),
+            yields: yields.to_vec(),
+            plan: Mutex::default(),
+            step: AtomicUsize::new(0),
+            owners: Mutex::default(),
+            died: Notify::new(),
+        })
+    }
+
+    pub(crate) fn plan(&self, step: usize, blow: Blow) {
+        self.plan.lock().unwrap().insert(step, blow);
+    }
+
+    /// Steps taken so far.
+    pub(crate) fn steps(&self) -> usize {
+        self.step.load(Ordering::SeqCst)
+    }
+
+    /// Claims taken, as the store has seen them.
+    pub(crate) fn claims(&self) -> usize {
+        self.owners.lock().unwrap().len()
+    }
+
+    /// Delivers the event to an invocation of its own; whether it is done, or nothing if the invocation died.
+    pub(crate) async fn deliver(self: &Arc<Self>, event: &FileEvent) -> Option<bool> {
+        let consumer = consumer(Arc::clone(self) as _, Some(Arc::clone(self) as _));
+        let invocation = Invocation::default();
+        tokio::select! {
+            biased;
+            () = self.died.notified() => None,
+            response = consumer.handle(batch(&[record("m1", event)]), &invocation) => {
+                Some(failures(&response.unwrap()).is_empty())
+            }
+        }
+    }
+
+    async fn step<T>(&self, call: impl Future<Output = T>, lost: impl Fn() -> T) -> T {
+        let step = self.step.fetch_add(1, Ordering::SeqCst);
+        for _ in 0..self.yields.get(step).copied().unwrap_or(0) {
+            tokio::task::yield_now().await;
+        }
+        let blow = self.plan.lock().unwrap().get(&step).copied();
+        match blow {
+            None => call.await,
+            Some(Blow::FailBefore) => lost(),
+            Some(Blow::FailAfter) => {
+                call.await;
+                lost()
+            }
+            Some(Blow::CrashBefore) => self.die().await,
+            Some(Blow::CrashAfter) => {
+                call.await;
+                self.die().await
+            }
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.died.notify_one();
+        std::future::pending().await
+    }
+}
+
+fn lost<T>() -> Result<T, StoreError> {
+    Err(StoreError::new(ErrorKind::Transient, "injected"))
+}
+
+#[async_trait]
+impl Store for Chaos {
+    async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        self.step(self.store.head(object), lost).await
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        range: Option<ByteRange>,
+        if_match: Option<&str>,
+    ) -> Result<Body, StoreError> {
+        self.step(self.store.get(object, range, if_match), lost).await
+    }
+
+    async fn put(
+        &self,
+        new: &NewObject,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        let claim = serde_json::from_slice::<Claim>(&payload.chunks[0]).ok();
+        let call = async {
+            let written = self.store.put(new, payload, condition).await?;
+            self.owners.lock().unwrap().extend(claim.map(|claim| claim.owner));
+            Ok(written)
+        };
+        self.step(call, lost).await
+    }
+
+    async fn create_upload(&self, _: &NewObject) -> Result<Upload, StoreError> {
+        unreachable!("the consumer writes nothing that needs parts")
+    }
+
+    async fn upload_part(&self, _: &Upload, _: u32, _: Payload) -> Result<UploadedPart, StoreError> {
+        unreachable!("the consumer writes nothing that needs parts")
+    }
+
+    async fn complete_upload(
+        &self,
+        _: &Upload,
+        _: &[UploadedPart],
+        _: u64,
+        _: &Condition,
+    ) -> Result<Written, StoreError> {
+        unreachable!("the consumer writes nothing that needs parts")
+    }
+
+    async fn abort_upload(&self, _: &Upload) -> Result<(), StoreError> {
+        unreachable!("the consumer writes nothing that needs parts")
+    }
+}
+
+#[async_trait]
+impl Topic for Chaos {
+    async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        // Only a topic can make this error.
+        let refusing = MemoryTopic::default();
+        refusing.refuse(u32::MAX);
+        let error = Mutex::new(refusing.publish(Message::default()).await.err());
+        self.step(self.topic.publish(message), || Err(error.lock().unwrap().take().unwrap())).await
+    }
+}

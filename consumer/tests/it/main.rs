@@ -1,0 +1,11 @@
+//! The consumer against a store and a topic in memory.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers too")]
+
+mod batch;
+mod chaos;
+mod once;
+mod recorded;
+mod soundness;
+mod startup;
+mod world;

@@ -1,0 +1,178 @@
+//! Exactly one effect: repeats, races, crashes and faults after and before each step.
+
+use std::sync::Arc;
+
+use common::contract::CatalogStatus;
+use consumer::Invocation;
+use futures::future::join_all;
+use jiff::{Timestamp, ToSpan as _};
+use proptest::prelude::*;
+
+use crate::chaos::{Blow, Chaos};
+use crate::world::{World, batch, consumer, failures, record};
+
+#[tokio::test]
+async fn a_repeat_has_no_effect() {
+    let world = World::default();
+    let (good, bad) = (world.processed("in/a.csv", "v1").await, world.failed("in/b.csv", "v1").await);
+    for _ in 0..3 {
+        assert!(world.deliver(&good).await && world.deliver(&bad).await);
+        assert_eq!((world.entries().len(), world.topic.messages().len()), (2, 1));
+    }
+    // Nor when the claims have long been removed.
+    world.store.keys("out-bucket", "claims/").iter().for_each(|key| world.store.delete("out-bucket", key));
+    assert!(world.deliver(&bad).await);
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_repeat_is_counted() {
+    let world = World::default();
+    let event = world.processed("in/a.csv", "v1").await;
+    let (lines, seen) = std::sync::mpsc::sync_channel(8);
+    let consumer = world.consumer().emitting(move |line| lines.send(line.to_owned()).unwrap());
+    let batch = || batch(&[record("m1", &event)]);
+    consumer.handle(batch(), &Invocation::default()).await.unwrap();
+    assert!(seen.try_recv().is_err());
+    consumer.handle(batch(), &Invocation::default()).await.unwrap();
+    let line: serde_json::Value = serde_json::from_str(&seen.recv().unwrap()).unwrap();
+    assert_eq!((&line["Duplicates"], &line["key"]), (&1.into(), &"in/a.csv".into()));
+}
+
+#[tokio::test]
+async fn of_two_at_once_one_claims_and_the_other_comes_back() {
+    let world = World::default();
+    let event = world.failed("in/a.csv", "v1").await;
+    // Both look at the catalogue before either claims.
+    let copies = [Chaos::new(&world, &[1; 8]), Chaos::new(&world, &[1; 8])];
+    let answers = join_all(copies.iter().map(|copy| copy.deliver(&event))).await;
+    assert_eq!(answers.iter().filter(|done| **done == Some(true)).count(), 1, "{answers:?}");
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1));
+    assert!(world.deliver(&event).await, "the other, when it comes back, finds it done");
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn twice_in_one_batch_is_no_different() {
+    let world = World::default();
+    let event = world.failed("in/a.csv", "v1").await;
+    let chaos = Chaos::new(&world, &[1; 16]);
+    let consumer = consumer(chaos.clone(), Some(chaos));
+    // The very same message, twice.
+    let records = [record("m1", &event), record("m1", &event)];
+    let response = consumer.handle(batch(&records), &Invocation::default()).await.unwrap();
+    assert_eq!(failures(&response), ["m1"]);
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_claim_is_respected_until_it_expires() {
+    let world = World::default();
+    let event = world.failed("in/a.csv", "v1").await;
+    world.claim(&event, Timestamp::now() + 1.minute()).await;
+    assert!(!world.deliver(&event).await);
+    assert!(world.entries().is_empty() && world.topic.messages().is_empty());
+    world.claim(&event, Timestamp::now() - 1.second()).await;
+    assert!(world.deliver(&event).await);
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_alert_refused_is_tried_again_and_one_sent_is_not() {
+    let world = World::default();
+    let event = world.failed("in/a.csv", "v1").await;
+    world.topic.refuse(2);
+    assert!(!world.deliver(&event).await && !world.deliver(&event).await);
+    assert!(world.entries().is_empty(), "nobody has been told yet");
+    // The entry's write fails when the alert is out. The way there: the entry is looked for, the claim refused, read,
+    // and taken over, the entry looked for again, the receipt read, the alert sent.
+    let chaos = Chaos::new(&world, &[]);
+    chaos.plan(7, Blow::FailBefore);
+    assert_eq!(chaos.deliver(&event).await, Some(false));
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (0, 1));
+    assert!(world.deliver(&event).await);
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1), "not told twice");
+}
+
+/// Every step of a message's way: fails, loses its answer, dies before, dies after.
+#[tokio::test]
+async fn a_fault_or_crash_at_any_step_leaves_one_effect() {
+    for failed in [false, true] {
+        for blow in [Blow::FailBefore, Blow::FailAfter, Blow::CrashBefore, Blow::CrashAfter] {
+            for step in 0.. {
+                let world = World::default();
+                let event =
+                    if failed { world.failed("k", "v1").await } else { world.processed("k", "v1").await };
+                let chaos = Chaos::new(&world, &[]);
+                chaos.plan(step, blow);
+                let first = chaos.deliver(&event).await;
+                if chaos.steps() <= step {
+                    assert!(first == Some(true) && step >= 5, "beyond the last step");
+                    break;
+                }
+                let came_back = Chaos::new(&world, &[]);
+                if first.is_none() {
+                    world.expire_claims().await;
+                }
+                assert_eq!(came_back.deliver(&event).await, Some(true), "step {step} {blow:?}");
+                let claims = chaos.claims() + came_back.claims();
+                check(&world, failed, claims, &format!("step {step} {blow:?}"));
+            }
+        }
+    }
+}
+
+/// One entry, and alerts neither missing nor more than claims.
+fn check(world: &World, failed: bool, claims: usize, what: &str) {
+    let [entry] = &world.entries()[..] else { panic!("{} entries: {what}", world.entries().len()) };
+    let status = if failed { CatalogStatus::Failed } else { CatalogStatus::Processed };
+    assert_eq!(entry.status, status, "{what}");
+    let alerts = world.topic.messages();
+    let expected = if failed { 1..=claims } else { 0..=0 };
+    assert!(expected.contains(&alerts.len()), "{} alerts for {claims} claims: {what}", alerts.len());
+    assert!(alerts.iter().all(|alert| alert.attributes["event_id"] == entry.event_id), "{what}");
+}
+
+/// Copies of a message that arrive together: how often each lets the others go first, and what hits it where.
+type Arrival = Vec<(Vec<u8>, Vec<(usize, Blow)>)>;
+
+fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let blow = prop_oneof![
+        Just(Blow::FailBefore),
+        Just(Blow::FailAfter),
+        Just(Blow::CrashBefore),
+        Just(Blow::CrashAfter)
+    ];
+    let copy = (prop::collection::vec(0..3u8, 0..12), prop::collection::vec((0..12usize, blow), 0..4));
+    prop::collection::vec(prop::collection::vec(copy, 1..4), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_of_copies_faults_and_crashes_leaves_one_effect(arrivals in arrivals(), failed: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let world = World::default();
+            let event = if failed { world.failed("k", "v1").await } else { world.processed("k", "v1").await };
+            let mut claims = 0;
+            for arrival in arrivals {
+                let copies = arrival.iter().map(|(yields, blows)| {
+                    let chaos = Chaos::new(&world, yields);
+                    for (step, blow) in blows {
+                        chaos.plan(*step, *blow);
+                    }
+                    chaos
+                });
+                let copies: Vec<Arc<Chaos>> = copies.collect();
+                join_all(copies.iter().map(|copy| copy.deliver(&event))).await;
+                claims += copies.iter().map(|copy| copy.claims()).sum::<usize>();
+                world.expire_claims().await;
+            }
+            let last = Chaos::new(&world, &[]);
+            assert_eq!(last.deliver(&event).await, Some(true));
+            check(&world, failed, claims + last.claims(), "");
+        });
+    }
+}

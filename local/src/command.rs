@@ -1,0 +1,113 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::interrupt::Interrupted;
+use crate::terminal::Terminal;
+use crate::{demo, process, up};
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock demo                       the samples through the whole system, on this machine
+  penstock demo orders.csv.gz         a file of your own
+  penstock demo --json | jq .files    the same, for programs
+  penstock process orders.csv -o -    the engine alone: no AWS, not even a local one
+  penstock up                         the system, for as long as you want to play with it
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n.
+NO_COLOR turns colours off.";
+
+/// Cleans CSV files and proves that no row was lost.
+#[derive(Debug, Parser)]
+#[command(name = "penstock", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Clean one file with the engine alone
+    Process(process::Args),
+    /// Send files through the whole system on this machine, and account for every row
+    Demo(demo::Args),
+    /// Run the whole system on this machine until Ctrl-C
+    Up(up::Args),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  penstock completions bash > ~/.local/share/bash-completion/completions/penstock"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// How a command that ran to its end turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All is well.
+    Done,
+    /// Not all is well; what and why has been told.
+    Failed,
+}
+
+/// What was asked for makes no sense; nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Does what the command line asks.
+pub async fn run(cli: Cli) -> ExitCode {
+    let terminal = Terminal::default();
+    let ending = match cli.command {
+        Command::Process(args) => Box::pin(process::run(args, &terminal)).await,
+        Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
+        Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
+        Command::Completions { shell } => complete(shell, &terminal),
+    };
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            terminal.error(&error);
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<UsageError>() {
+        return ExitCode::from(2);
+    }
+    error
+        .downcast_ref::<Interrupted>()
+        .map_or(ExitCode::FAILURE, |interrupted| interrupted.exit_code().into())
+}
+
+fn complete(shell: Shell, terminal: &Terminal) -> anyhow::Result<Ending> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "penstock", &mut script);
+    terminal.print(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(Ending::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_have_their_exit_codes() {
+        let usage = anyhow::Error::new(UsageError("no such file".into()));
+        assert_eq!(exit_code(&usage), ExitCode::from(2));
+        assert_eq!(exit_code(&anyhow::anyhow!("broken")), ExitCode::FAILURE);
+    }
+}

@@ -1,0 +1,258 @@
+//! `penstock process`: the engine on one local file, no AWS.
+
+mod input;
+mod output;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use common::contract::{Failure, Output, Receipt, Source, Status};
+use common::store::checksum_base64;
+use engine::{Compression, EngineError, Options, Summary};
+use jiff::Timestamp;
+use processor::context::default_recipe;
+use processor::receipt;
+
+use crate::command::{Ending, UsageError};
+use crate::interrupt::unless_interrupted;
+use crate::terminal::Terminal;
+use input::Input;
+use output::Target;
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock process orders.csv                               what is in it, and what would be rejected
+  penstock process orders.csv.gz -o clean.csv.gz --rejects bad.ndjson
+  zcat big.csv.gz | penstock process - -o - > clean.csv     in flat memory, whatever the size
+  penstock process orders.csv --json | jq .counts
+
+The input's compression is found by its first bytes, never by its name.
+Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage.
+A failed run leaves no OUT behind; rows that went to standard output (-o -) before it failed are no result.";
+
+/// What to clean, and where to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The file to clean, plain or gzipped; `-` is standard input
+    input: PathBuf,
+    /// Where the clean rows go; `-` is standard output. Without it they are counted and checked only
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Where rejected rows go, one JSON object a line with line, byte offset, reason and raw bytes
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Where the receipt goes: the counts, and the sums that prove them
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// The clean file's compression, whatever its name [default: by OUT's suffix; none for `-`]
+    #[arg(long, value_name = "KIND")]
+    output_compression: Option<OutputCompression>,
+    /// Print the receipt on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum OutputCompression {
+    None,
+    Gzip,
+}
+
+/// Cleans one file.
+pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
+    check(&args)?;
+    unless_interrupted(process(&args, terminal)).await
+}
+
+/// What can be known to make no sense before anything is touched.
+fn check(args: &Args) -> Result<(), UsageError> {
+    let to_stdout = is_dash(args.output.as_deref());
+    if to_stdout && args.json {
+        return Err(UsageError(
+            "--json and -o - both want standard output: write one of them to a file".into(),
+        ));
+    }
+    for (name, path) in [("--rejects", &args.rejects), ("--receipt", &args.receipt)] {
+        if is_dash(path.as_deref()) {
+            return Err(UsageError(format!("{name} wants a file; standard output is for -o - and --json")));
+        }
+    }
+    let files = [("INPUT", Some(&args.input)), ("-o", args.output.as_ref())];
+    let files =
+        files.into_iter().chain([("--rejects", args.rejects.as_ref()), ("--receipt", args.receipt.as_ref())]);
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (name, path) in files.filter_map(|(name, path)| Some((name, path?))) {
+        let Some(path) = regular(path) else { continue };
+        if let Some((other, _)) = seen.iter().find(|(_, known)| *known == path) {
+            return Err(UsageError(format!("{other} and {name} are the same file, {}", path.display())));
+        }
+        seen.push((name, path));
+    }
+    Ok(())
+}
+
+fn is_dash(path: Option<&Path>) -> bool {
+    path.is_some_and(|path| path == Path::new("-"))
+}
+
+/// A path in a form that can be compared; nothing for streams and devices, which may well be given twice.
+fn regular(path: &Path) -> Option<PathBuf> {
+    if path == Path::new("-") || path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return None;
+    }
+    path.canonicalize().or_else(|_| std::path::absolute(path)).ok()
+}
+
+async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
+    let started_at = Timestamp::now();
+    let mut input = Input::open(&args.input, terminal)?;
+    let mut clean = Target::open(args.output.as_deref())?;
+    let mut rejects = Target::open(args.rejects.as_deref())?;
+    let options = Options { output_compression: compression(args), ..Options::default() };
+
+    let ran = engine::run(&mut input, &mut clean, &mut rejects, &options).await;
+    let (size, etag) = input.finish();
+    let key = args.input.display().to_string();
+    let source = Source { bucket: "local".into(), key, version_id: None, etag, size, sequencer: None };
+    let receipt = match ran {
+        Ok(summary) => {
+            let written = (clean.written(), checksum_base64(clean.crc64nvme()));
+            clean.commit().await?;
+            if args.rejects.is_some() {
+                rejects.commit().await?;
+            }
+            processed(args, &source, &summary, written, started_at)
+        }
+        Err(EngineError::BadFile(bad)) => {
+            receipt::failed(&source, &default_recipe(), receipt::failure(&bad), started_at)
+        }
+        Err(EngineError::Input { byte_offset, source }) => {
+            return Err(source)
+                .with_context(|| format!("read {} at byte {byte_offset}", args.input.display()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(path) = &args.receipt {
+        let text = serde_json::to_string_pretty(&receipt).context("write the receipt")?;
+        output::write_whole(path, format!("{text}\n").as_bytes())?;
+    }
+    if args.json {
+        terminal.print(&serde_json::to_string_pretty(&receipt).context("write the receipt")?)?;
+    }
+    terminal.note(&describe(args, &receipt));
+    Ok(if receipt.status == Status::Processed { Ending::Done } else { Ending::Failed })
+}
+
+/// The output's compression: what was asked for, else by the name's suffix; a bare count keeps the input's.
+fn compression(args: &Args) -> Option<Compression> {
+    match (args.output_compression, &args.output) {
+        (Some(OutputCompression::None), _) => Some(Compression::None),
+        (Some(OutputCompression::Gzip), _) => Some(Compression::Gzip),
+        (None, Some(path)) if path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gz")) => {
+            Some(Compression::Gzip)
+        }
+        // Without an output there is nothing to spend time on compressing.
+        (None, _) => Some(Compression::None),
+    }
+}
+
+fn processed(
+    args: &Args,
+    source: &Source,
+    summary: &Summary,
+    (size, checksum): (u64, String),
+    started_at: Timestamp,
+) -> Receipt {
+    let place = |path: &Path| ("local".to_owned(), path.display().to_string());
+    let outputs = args.output.as_deref().map(place).map(|(bucket, key)| Output {
+        bucket,
+        key,
+        etag: checksum.clone(),
+        size,
+        checksum_crc64nvme: checksum,
+        parts: 0,
+    });
+    let rejects = args.rejects.as_deref().map(place);
+    let rejects =
+        rejects.or_else(|| (summary.counts.rows_rejected > 0).then(|| ("local".into(), String::new())));
+    let rejects = rejects.filter(|_| summary.counts.rows_rejected > 0);
+    receipt::processed(source, &default_recipe(), summary, outputs.into_iter().collect(), rejects, started_at)
+}
+
+/// What happened, for people.
+fn describe(args: &Args, receipt: &Receipt) -> String {
+    let name =
+        if is_dash(Some(&args.input)) { "standard input".into() } else { args.input.display().to_string() };
+    if let Some(Failure { code, message, line, byte_offset }) = &receipt.error {
+        let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+        let byte = byte_offset.map(|byte| format!(", byte {byte}")).unwrap_or_default();
+        return format!("{name}{line}{byte}: {message} [{code}]");
+    }
+    let counts = receipt.counts;
+    let mut text = format!(
+        "{name}: {} rows in, {} out, {} rejected",
+        counts.rows_in, counts.rows_out, counts.rows_rejected
+    );
+    if let Some(rejects) = &receipt.rejects {
+        let reasons: Vec<String> =
+            rejects.by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text.push_str(&format!(" ({})", reasons.join(", ")));
+        if args.rejects.is_none() {
+            text.push_str("; --rejects FILE keeps them");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Args {
+        Cli::parse_from(std::iter::once("process").chain(line.split(' '))).args
+    }
+
+    #[test]
+    fn the_suffix_decides_the_compression_and_the_flag_overrides_it() {
+        for (line, expected) in [
+            ("a.csv.gz -o b.csv", Compression::None),
+            ("a.csv -o b.csv.gz", Compression::Gzip),
+            ("a.csv.gz -o -", Compression::None),
+            ("a.csv -o - --output-compression gzip", Compression::Gzip),
+            ("a.csv -o b.gz --output-compression none", Compression::None),
+            ("a.csv.gz", Compression::None),
+        ] {
+            assert_eq!(compression(&args(line)), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "a.csv -o - --json",
+            "a.csv -o a.csv",
+            "a.csv -o ./a.csv",
+            "a.csv -o b.csv --rejects b.csv",
+            "a.csv --receipt -",
+            "a.csv --rejects -",
+        ] {
+            assert!(check(&args(line)).is_err(), "{line}");
+        }
+        for line in [
+            "- -o -",
+            "a.csv -o b.csv --rejects c --receipt d --json",
+            "a.csv -o /dev/null --rejects /dev/null",
+        ] {
+            check(&args(line)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Where bytes go on this machine: a file that appears whole or not at all, standard output, or nowhere.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use engine::Sink;
+use tempfile::NamedTempFile;
+use tokio::sync::mpsc;
+
+/// Chunks on their way to the disk.
+const CHUNKS_BEHIND: usize = 4;
+
+/// A sink whose bytes are counted and hashed as they pass. Dropped without [`Target::commit`] it leaves no file.
+pub(super) struct Target {
+    writer: Option<Writer>,
+    written: u64,
+    crc: Digest,
+}
+
+/// A thread that writes, so that writing and parsing use two cores and a full pipe never keeps Ctrl-C waiting.
+struct Writer {
+    chunks: mpsc::Sender<Bytes>,
+    thread: JoinHandle<io::Result<Sent>>,
+    path: PathBuf,
+}
+
+/// Where the bytes lie once all are written.
+enum Sent {
+    /// In a file that is not visible under its name yet.
+    Temporary(NamedTempFile),
+    /// Where they were to go, and can't be taken back from.
+    Gone,
+}
+
+impl Target {
+    /// A file, standard output for `-`, or nowhere.
+    pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let writer = path.map(Writer::open).transpose()?;
+        Ok(Self { writer, written: 0, crc: Digest::new(CrcAlgorithm::Crc64Nvme) })
+    }
+
+    /// Bytes taken so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Their CRC-64/NVME.
+    pub(super) fn crc64nvme(&self) -> u64 {
+        self.crc.finalize()
+    }
+
+    /// Waits until all is written, and makes it visible.
+    pub(super) async fn commit(&mut self) -> anyhow::Result<()> {
+        let Some(Writer { chunks, thread, path }) = self.writer.take() else { return Ok(()) };
+        drop(chunks);
+        let sent = tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the writer")?;
+        let sent = sent.map_err(|_| anyhow::anyhow!("the writer died"))?;
+        match sent.with_context(|| format!("write {}", path.display()))? {
+            Sent::Gone => Ok(()),
+            Sent::Temporary(file) => persist(file, &path),
+        }
+    }
+}
+
+impl Writer {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let what = || format!("create {}", path.display());
+        let mut sent = Sent::Gone;
+        let mut file: Box<dyn Write + Send> = if path == Path::new("-") {
+            Box::new(io::stdout())
+        } else if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            // A device or a pipe is written to, never replaced.
+            Box::new(File::options().write(true).open(path).with_context(what)?)
+        } else {
+            let temporary = temporary_beside(path)?;
+            let file = temporary.reopen().with_context(what)?;
+            sent = Sent::Temporary(temporary);
+            Box::new(file)
+        };
+        let (chunks, mut received) = mpsc::channel::<Bytes>(CHUNKS_BEHIND);
+        let thread = std::thread::spawn(move || {
+            while let Some(chunk) = received.blocking_recv() {
+                file.write_all(&chunk)?;
+            }
+            file.flush()?;
+            Ok(sent)
+        });
+        Ok(Self { chunks, thread, path: path.to_owned() })
+    }
+}
+
+impl Sink for Target {
+    async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.written += chunk.len() as u64;
+        self.crc.update(&chunk);
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        if writer.chunks.send(chunk).await.is_ok() {
+            return Ok(());
+        }
+        // The thread has ended, so it has met an error.
+        let Some(Writer { thread, .. }) = self.writer.take() else { return Ok(()) };
+        match thread.join() {
+            Ok(Err(error)) => Err(error),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+/// Writes a small file whole or not at all.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return std::fs::write(path, content).with_context(|| format!("write {}", path.display()));
+    }
+    let mut file = temporary_beside(path)?;
+    file.write_all(content).with_context(|| format!("write {}", path.display()))?;
+    persist(file, path)
+}
+
+/// A file that can become `path` by a rename.
+fn temporary_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".penstock-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As any new file: the umask takes what it takes.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder).with_context(|| format!("create {}", path.display()))
+}
+
+fn persist(file: NamedTempFile, path: &Path) -> anyhow::Result<()> {
+    file.persist(path).map_err(|error| error.error).with_context(|| format!("create {}", path.display()))?;
+    Ok(())
+}

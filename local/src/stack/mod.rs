@@ -1,0 +1,127 @@
+//! The whole system on this machine: MiniStack, and the deployed template in it with the real functions.
+//!
+//! # Layout
+//!
+//! - [`Stack::start`]: the steps, in order.
+//! - `python`: MiniStack, installed.
+//! - `server`: MiniStack, running, in a process `group` of its own.
+//! - `functions`: the functions, built and zipped.
+//! - `template`: the golden template, made fit for MiniStack; pure.
+//! - `deploy`: zips and template into MiniStack.
+//! - `clients`: AWS clients that talk to it.
+
+mod clients;
+mod deploy;
+mod functions;
+mod group;
+mod python;
+mod server;
+mod template;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
+pub use deploy::Outputs;
+pub use server::{Detached, REGION};
+pub use template::Dropped;
+
+use server::{Server, ServerOptions};
+
+use crate::terminal::Terminal;
+use crate::workspace;
+
+/// How the system is run.
+#[derive(Debug, Clone, Copy)]
+pub struct StackOptions {
+    /// After how many seconds a message that was not dealt with is received again. Deployed it is minutes.
+    pub visibility_seconds: u32,
+    /// Whether it outlives this process.
+    pub detached: bool,
+}
+
+impl Default for StackOptions {
+    fn default() -> Self {
+        Self { visibility_seconds: 2, detached: false }
+    }
+}
+
+/// The system, running. Dropping it ends everything that was started for it.
+#[derive(Debug)]
+pub struct Stack {
+    server: Server,
+    clients: Clients,
+    outputs: Outputs,
+    dropped: Vec<Dropped>,
+}
+
+impl Stack {
+    /// Installs, builds, starts and deploys what is missing; tells each step on `terminal`.
+    pub async fn start(options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Self> {
+        let target = workspace::target()?;
+        let python = python::provide(&target, terminal).await?;
+        let zips = functions::pack(terminal).await?;
+        terminal.step(&format!("starting MiniStack {}", python::version()));
+        let server = ServerOptions { enforce_roles: true, detached: options.detached };
+        let server = Server::start(&python, server).await?;
+        let clients = Clients::new(server.endpoint());
+        let deployed = Box::pin(deploy::deploy(&clients, &zips, options.visibility_seconds)).await;
+        let (outputs, dropped) = deployed.context("deploy the system to MiniStack")?;
+        terminal.step(&format!("deployed to {}", server.endpoint()));
+        for (because, ids) in template::by_reason(&dropped) {
+            terminal.step(&format!("left out, because {because}: {}", ids.join(", ")));
+        }
+        Ok(Self { server, clients, outputs, dropped })
+    }
+
+    /// Whether MiniStack has not ended by itself.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        self.server.is_running()
+    }
+
+    /// Where MiniStack answers.
+    pub fn endpoint(&self) -> &str {
+        self.server.endpoint()
+    }
+
+    /// Clients that talk to it.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Names and addresses of what was deployed.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// What the template has and this system lacks.
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    /// What MiniStack and the functions have said so far.
+    pub fn log_text(&self) -> String {
+        self.server.log_text()
+    }
+
+    /// Where they say it.
+    pub fn log(&self) -> PathBuf {
+        self.server.log()
+    }
+
+    /// Copies the log to where it stays after the stack's end.
+    pub fn keep_log(&self) -> anyhow::Result<PathBuf> {
+        self.server.keep_log()
+    }
+
+    /// Ends MiniStack and the functions.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    /// Leaves it running after this process; it must have been started detached.
+    pub fn detach(self) -> anyhow::Result<Detached> {
+        self.server.detach()
+    }
+}

@@ -1,0 +1,189 @@
+//! MiniStack in a Python environment of its own, made on first use.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+use tokio::process::Command;
+
+use super::group::Group;
+use crate::terminal::Terminal;
+
+/// What is installed, with hashes.
+const REQUIREMENTS: &str = include_str!("../../ministack-requirements.txt");
+/// The oldest Python that MiniStack runs on.
+const OLDEST: (u32, u32) = (3, 10);
+/// Names under which a Python may be found; the plain one first, it is the user's choice.
+const NAMES: [&str; 6] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
+/// Says the version, then whether an environment can be made (Debian packages that part separately).
+const PROBE: &str = "import sys; print(*sys.version_info[:2]); import venv, ensurepip; print('venv')";
+
+/// What a Python said to [`PROBE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    version: (u32, u32),
+    venv: bool,
+}
+
+impl Found {
+    fn parse(said: &str) -> Option<Self> {
+        let mut words = said.split_whitespace();
+        let version = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { version, venv: words.next() == Some("venv") })
+    }
+
+    fn usable(self) -> bool {
+        self.version >= OLDEST && self.venv
+    }
+}
+
+/// The pinned version of MiniStack.
+pub(super) fn version() -> &'static str {
+    let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix("ministack=="));
+    pinned.and_then(|rest| rest.split_whitespace().next()).unwrap_or("unknown")
+}
+
+/// The Python that has MiniStack, installed under `target` if it is not there yet.
+///
+/// Built under a temporary name and renamed when whole: what has the final name is never half done, and of two
+/// that build at the same time the later one uses the earlier one's.
+pub(super) async fn provide(target: &Path, terminal: &Terminal) -> anyhow::Result<PathBuf> {
+    let home = target.join(format!("ministack-{}", version()));
+    if is_whole(&home).await {
+        return Ok(python_of(&home));
+    }
+    let base = find().await?;
+    terminal.step(&format!("installing MiniStack {} (first use only)", version()));
+    std::fs::create_dir_all(target).with_context(|| format!("create {}", target.display()))?;
+    let fresh = tempfile::Builder::new().prefix(".ministack-").tempdir_in(target);
+    let fresh = fresh.with_context(|| format!("create a folder in {}", target.display()))?;
+    install(&base, fresh.path()).await?;
+    if home.exists() {
+        // There but not whole: another pin, or its Python is gone. Another may be replacing it too, and may win.
+        let trash = tempfile::Builder::new().prefix(".ministack-old-").tempdir_in(target)?;
+        std::fs::rename(&home, trash.path().join("old")).ok();
+    }
+    match std::fs::rename(fresh.path(), &home) {
+        // Its name is gone: there is nothing left to remove.
+        Ok(()) => drop(fresh.keep()),
+        Err(_) if is_whole(&home).await => {}
+        Err(error) => return Err(error).with_context(|| format!("move MiniStack to {}", home.display())),
+    }
+    Ok(python_of(&home))
+}
+
+fn python_of(home: &Path) -> PathBuf {
+    home.join("bin").join("python")
+}
+
+/// Whether this pin is installed there, and its Python still runs.
+async fn is_whole(home: &Path) -> bool {
+    let installed = std::fs::read_to_string(home.join("requirements.txt"));
+    installed.is_ok_and(|text| text == REQUIREMENTS) && probe(python_of(home).as_os_str()).await.is_some()
+}
+
+/// A Python on this machine that is new enough and can make environments.
+async fn find() -> anyhow::Result<PathBuf> {
+    let mut unusable = None;
+    for name in NAMES {
+        match probe(OsStr::new(name)).await {
+            Some(found) if found.usable() => return Ok(PathBuf::from(name)),
+            Some(found) => unusable = unusable.or(Some((name, found))),
+            None => {}
+        }
+    }
+    bail!(missing(unusable))
+}
+
+/// One sentence: what to install.
+fn missing(unusable: Option<(&str, Found)>) -> String {
+    let needed = "MiniStack, the local AWS, needs python3 3.10 or newer with venv";
+    let install = "install it, for example with `apt install python3 python3-venv` or `brew install python3`";
+    match unusable {
+        None => format!("{needed}, and no python3 was found: {install}"),
+        Some((name, Found { version: (major, minor), .. })) if (major, minor) < OLDEST => {
+            format!("{needed}, and {name} is {major}.{minor}: {install}")
+        }
+        Some((name, _)) => format!("{needed}, and {name} has no venv: {install}"),
+    }
+}
+
+async fn probe(python: &OsStr) -> Option<Found> {
+    let output = Command::new(python).args(["-I", "-c", PROBE]).stdin(Stdio::null()).output().await.ok()?;
+    Found::parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+async fn install(base: &Path, home: &Path) -> anyhow::Result<()> {
+    run(base, &["-I", "-m", "venv", "--clear"], home)
+        .await
+        .context("make a Python environment for MiniStack")?;
+    let requirements = home.join("requirements.txt");
+    // Written under another name first: the final name says that all of it is installed.
+    let wanted = home.join("wanted.txt");
+    std::fs::write(&wanted, REQUIREMENTS).with_context(|| format!("write {}", wanted.display()))?;
+    let pip = ["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
+    let arguments = [&pip[..], &["--require-hashes", "--only-binary", ":all:", "-r"]].concat();
+    run(&python_of(home), &arguments, &wanted).await.with_context(|| {
+        format!("install MiniStack {} with pip, which needs a network or a package index once", version())
+    })?;
+    std::fs::rename(&wanted, &requirements).with_context(|| format!("write {}", requirements.display()))
+}
+
+async fn run(program: &Path, arguments: &[&str], last: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(last).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut group = Group::spawn(&mut command).with_context(|| format!("start {}", program.display()))?;
+    let stderr = group.child().stderr.take();
+    let (status, said) = tokio::join!(group.wait(), tail(stderr));
+    let status = status?;
+    if !status.success() {
+        bail!("{} ended with {status}:\n{said}", program.display());
+    }
+    Ok(())
+}
+
+/// The last lines that a program says.
+async fn tail(stream: Option<tokio::process::ChildStderr>) -> String {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    const LINES: usize = 8;
+    let mut last = std::collections::VecDeque::with_capacity(LINES);
+    let Some(stream) = stream else { return String::new() };
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if last.len() == LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    Vec::from(last).join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pin_has_a_version() {
+        assert!(version().starts_with(|first: char| first.is_ascii_digit()), "{}", version());
+    }
+
+    #[test]
+    fn a_python_is_judged_by_what_it_says() {
+        assert!(Found::parse("3 10\nvenv\n").unwrap().usable());
+        assert!(Found::parse("4 0\nvenv\n").unwrap().usable());
+        assert!(!Found::parse("3 9\nvenv\n").unwrap().usable());
+        assert!(!Found::parse("3 13\n").unwrap().usable());
+        assert_eq!(Found::parse("Python was not found"), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_one_sentence() {
+        let old = Found { version: (3, 8), venv: true };
+        let bare = Found { version: (3, 11), venv: false };
+        assert!(missing(None).contains("no python3 was found"));
+        assert!(missing(Some(("python3", old))).contains("python3 is 3.8"));
+        assert!(missing(Some(("python3", bare))).contains("python3 has no venv"));
+        assert!([missing(None), missing(Some(("python3", old)))].iter().all(|text| !text.contains('\n')));
+    }
+}
