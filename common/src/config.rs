@@ -55,7 +55,7 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// The longest a Lambda function can run.
-const LAMBDA_MAX_TIMEOUT: Duration = Duration::from_secs(900);
+const LAMBDA_MAX_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// What the function gets when Lambda does not say how much memory it has.
 const DEFAULT_MEMORY_MIB: u64 = 512;
@@ -97,7 +97,7 @@ impl ConsumerConfig {
             alert_topic_arn: given(&lookup, "ALERT_TOPIC_ARN")
                 .map(|arn| topic(arn, "ALERT_TOPIC_ARN"))
                 .transpose()?,
-            claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_secs(60),
+            claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_mins(1),
         })
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! - [`contract`]: what other programs rely on: object names, [`contract::Receipt`], [`contract::FileEvent`].
 //! - [`config`]: the environment, read once and checked.
+//! - [`document`]: small JSON objects, read and written whole.
 //! - [`store`]: objects: [`store::Store`] and its implementations.
 //! - [`read`]: an object as a stream, by several ranges at once.
 //! - [`write`]: a stream as an object, by parts, visible only when complete.
@@ -15,6 +16,7 @@
 pub mod aws;
 pub mod config;
 pub mod contract;
+pub mod document;
 pub mod metrics;
 pub mod read;
 #[cfg(feature = "sim")]

@@ -3,7 +3,7 @@
 use common::contract::{CatalogEntry, FileEvent, ObjectRef, catalog_key};
 use common::store::{Condition, ErrorKind, Store, StoreError};
 
-use crate::document;
+use common::document;
 
 /// Whether the event was done before.
 pub(crate) async fn is_done(store: &dyn Store, bucket: &str, event: &FileEvent) -> Result<bool, StoreError> {

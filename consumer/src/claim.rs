@@ -9,13 +9,13 @@
 //! bucket's lifecycle removes it.
 
 use common::contract::{Claim, ObjectRef, claim_key};
+use common::document::{self, Document};
 use common::store::{Condition, ErrorKind, Store, StoreError};
 use common::telemetry::chain;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::AlertKind;
-use crate::document::{self, Document};
 use crate::error::MessageError;
 
 /// How often a claim is tried for. Each loss to another leaves a claim that is looked at; more than a few in a row

@@ -2,6 +2,7 @@
 //! dead-letter queue.
 
 use common::contract::{ObjectRef, ParseEventError};
+use common::document::{DocumentError, Unreadable};
 use common::store::StoreError;
 use common::topic::PublishError;
 use jiff::Timestamp;
@@ -13,8 +14,8 @@ pub(crate) enum MessageError {
     #[error("the message has no body")]
     NoBody,
     /// The body is not one of ours.
-    #[error("read the message's body: {0}")]
-    NotAnEvent(String),
+    #[error(transparent)]
+    NotAnEvent(#[from] ParseEventError),
     /// The body is one of ours, but says what can't be.
     #[error("the event contradicts itself: {0}")]
     Contradiction(&'static str),
@@ -55,29 +56,6 @@ pub(crate) enum MessageError {
     OutOfTime,
 }
 
-/// An object that is not the document it should be.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
-    /// Larger than a document may be.
-    #[error("{object} has {size} bytes, more than the {limit} that are read")]
-    TooLarge {
-        /// The object.
-        object: ObjectRef,
-        /// Its bytes.
-        size: u64,
-        /// The most that are read.
-        limit: u64,
-    },
-    /// Not JSON, or not of the shape that is expected.
-    #[error("{object} is malformed: {place}")]
-    Malformed {
-        /// The object.
-        object: ObjectRef,
-        /// Where.
-        place: String,
-    },
-}
-
 impl MessageError {
     /// Whether the same message may succeed when it comes again. The one place that decides it.
     pub(crate) fn is_transient(&self) -> bool {
@@ -97,21 +75,11 @@ impl MessageError {
     }
 }
 
-impl From<ParseEventError> for MessageError {
-    fn from(error: ParseEventError) -> Self {
-        Self::NotAnEvent(match error {
-            ParseEventError::Json(error) => place(&error),
-            ParseEventError::Unknown(_) => error.to_string(),
-        })
+impl From<DocumentError> for MessageError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Store(error) => Self::Store(error),
+            DocumentError::Unreadable(error) => Self::Unreadable(error),
+        }
     }
-}
-
-/// Where and how JSON is wrong. Its own message would quote values, which no log may hold.
-pub(crate) fn place(error: &serde_json::Error) -> String {
-    let kind = match error.classify() {
-        serde_json::error::Category::Eof => "it ends early",
-        serde_json::error::Category::Data => "not of the shape expected",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
-    };
-    format!("{kind}, line {} column {}", error.line(), error.column())
 }

@@ -9,14 +9,12 @@
 //! - `verify`: whether the file is there, whole, and as its receipt says.
 //! - `alert`: what people are told.
 //! - `catalog`: the record of a file, and the ledger of what was done.
-//! - `document`: small JSON objects, read and written whole.
 //! - `error`: why a message was not done.
 
 mod alert;
 mod catalog;
 mod claim;
 mod delivery;
-mod document;
 mod error;
 mod handler;
 mod process;

@@ -3,15 +3,12 @@
 //! The receipt is read again: it is the commit, and the message may be old. What it says is then compared with the
 //! message and, object by object, with what the store says.
 
-use common::contract::{FileEvent, ObjectRef, Output, Receipt, Status};
+use common::contract::{FileEvent, META_EVENT_ID, ObjectRef, Output, Receipt, Status};
+use common::document;
 use common::store::{ObjectMeta, Store};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::document;
 use crate::error::MessageError;
-
-/// The metadata in which the processor names the event that an output belongs to.
-const EVENT_ID_METADATA: &str = "penstock-event-id";
 
 /// Objects asked for at once.
 const HEADS_IN_FLIGHT: usize = 8;
@@ -134,8 +131,7 @@ fn difference(
     };
     // Another event's, or a twin's of this very event: the same bytes, uploaded once more.
     let same_bytes = found.size == output.size && checksum == Some(&output.checksum_crc64nvme);
-    let replaced_by =
-        found.metadata.get(EVENT_ID_METADATA).filter(|id| *id != event_id || same_bytes).cloned();
+    let replaced_by = found.metadata.get(META_EVENT_ID).filter(|id| *id != event_id || same_bytes).cloned();
     Some(Difference { what, replaced_by })
 }
 
@@ -192,7 +188,7 @@ mod tests {
     #[test]
     fn an_object_being_replaced_is_told_from_a_damaged_one() {
         let named = |id: &str, meta| {
-            let metadata = BTreeMap::from([(EVENT_ID_METADATA.to_owned(), id.to_owned())]);
+            let metadata = BTreeMap::from([(META_EVENT_ID.to_owned(), id.to_owned())]);
             compared(Some(&ObjectMeta { metadata, ..meta })).unwrap().replaced_by
         };
         let cut_short = || ObjectMeta { size: 9, ..meta() };

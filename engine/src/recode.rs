@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_record_longer_than_the_readers_buffer_is_one_record() {
-        let long = [b"\"".as_slice(), &[b'x'; 100_000], b"\",y"].concat();
+        let long = [b"\"".as_slice(), &vec![b'x'; 100_000], b"\",y"].concat();
         let out = recoded(&[&long]);
         assert_eq!(out.len(), 100_000 + 3);
     }

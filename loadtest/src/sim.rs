@@ -37,7 +37,7 @@ pub struct Args {
     /// Gzip the file
     #[arg(long)]
     gzip: bool,
-    /// The memory that the processor may count on, in MiB, as MEMORY_BUDGET_MIB
+    /// The memory that the processor may count on, in MiB, as `MEMORY_BUDGET_MIB`
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(64..=10_240))]
     memory_budget: u64,
     /// Print one JSON document
@@ -55,7 +55,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "TiB" => 40,
         unit => return Err(format!("{unit:?} is none of KiB, MiB, GiB, TiB")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("{digits:?} is not a whole number"))?;
+    let number: u64 = digits.parse().map_err(|error| format!("{digits:?} is not a whole number: {error}"))?;
     number.checked_mul(1 << shift).ok_or_else(|| "more than there is".into())
 }
 

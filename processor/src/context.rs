@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use common::config::ProcessorConfig;
-use common::contract::RecipeRef;
+use common::contract::{RecipeRef, hex};
 use common::read::ReadPlan;
 use common::store::Store;
 use common::topic::Topic;
@@ -65,9 +65,7 @@ impl Processor {
 
 /// The recipe of a file that none matches: normalise, keep all. Its content is empty, so that is what is hashed.
 pub fn default_recipe() -> RecipeRef {
-    let hash = Sha256::digest(b"");
-    let sha256 = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    RecipeRef { name: "default".into(), sha256 }
+    RecipeRef { name: "default".into(), sha256: hex(&Sha256::digest(b"")) }
 }
 
 /// The one place that turns the memory budget into ranges and parts.

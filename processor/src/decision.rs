@@ -1,14 +1,9 @@
 //! What to do about a file, from what is in the output bucket already. No I/O in here.
 
-use common::contract::{Receipt, Sequencer, Source, Status};
+use common::contract::{
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, Receipt, Sequencer, Source, Status,
+};
 use common::store::{Condition, ObjectMeta};
-
-/// Metadata of a clean file: the event that it belongs to.
-pub const META_EVENT_ID: &str = "penstock-event-id";
-/// Metadata of a clean file: the sequencer of its source.
-pub const META_SEQUENCER: &str = "penstock-sequencer";
-/// Metadata of a clean file: the bucket of its source.
-pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
 
 /// What is in the output bucket under a file's names.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -11,6 +11,7 @@ use common::contract::{
     Failure, FileEvent, Location, ObjectRef, Output, Receipt, Source, Status, clean_key, event_id,
     failure_receipt_key, receipt_key, rejects_key,
 };
+use common::document::{self, DocumentError};
 use common::read::read_object;
 use common::store::{Condition, ErrorKind, StoreError};
 use common::topic::{Message, PublishError};
@@ -45,6 +46,9 @@ pub enum FileError {
     /// A bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What lies in the receipt's place is none.
+    #[error(transparent)]
+    Unreadable(#[from] document::Unreadable),
     /// The topic failed.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -57,6 +61,15 @@ pub enum FileError {
         /// What changes.
         object: ObjectRef,
     },
+}
+
+impl From<DocumentError> for FileError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Store(error) => Self::Store(error),
+            DocumentError::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
 }
 
 /// How often to look and decide again before giving the invocation up.
@@ -124,14 +137,15 @@ impl File<'_> {
         let work = match self.work().await {
             Ok(work) => work,
             Err(EngineError::BadFile(bad)) => return self.fail(receipt::failure(&bad)).await,
-            Err(error) => return self.gone_or(error),
+            Err(error) => return gone_or(error),
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (self.rejects.bucket.clone(), self.rejects.key.clone()));
-        let (output, summary, condition) = match self.commit_output(work, found).await? {
-            Committed::Output(output, summary, condition) => (output, summary, condition),
+        let (made, condition) = match self.commit_output(work, found).await? {
+            Committed::Output(output, condition) => (output, condition),
             Committed::Settled(outcome) => return Ok(outcome),
         };
+        let (output, summary) = *made;
         let recipe = &self.processor.recipe;
         let receipt =
             receipt::processed(&self.source, recipe, &summary, vec![output], rejects, self.started_at);
@@ -139,9 +153,9 @@ impl File<'_> {
     }
 
     /// What is in the output bucket now.
-    async fn look(&self) -> Result<Found, StoreError> {
+    async fn look(&self) -> Result<Found, FileError> {
         let store = &*self.processor.store;
-        let receipt = outputs::read_receipt(store, &self.receipt).await?;
+        let receipt = document::read(store, &self.receipt).await?.map(|found| (found.value, found.etag));
         Ok(Found { receipt, output: store.head(&self.clean).await? })
     }
 
@@ -163,6 +177,12 @@ impl File<'_> {
             Decision::Taken { by } => Some(self.fail_beside(by).await?),
             Decision::Process { .. } | Decision::Adopt { .. } => None,
         })
+    }
+
+    /// Carries out a decision that was reached when the work was done already.
+    async fn settled(&self, decision: &Decision) -> Result<Outcome, FileError> {
+        let outcome = self.settle(decision).await?;
+        Ok(outcome.unwrap_or(Outcome::Superseded("it has been processed")))
     }
 
     /// Runs the engine from the source into uploads; rejects are finished, the clean file is not.
@@ -196,18 +216,6 @@ impl File<'_> {
         }
     }
 
-    /// A source that went or changed while it was read is superseded; any other failure is one.
-    fn gone_or(&self, error: EngineError) -> Result<Outcome, FileError> {
-        if let EngineError::Input { source, .. } = &error {
-            match store_error(source).map(|error| error.kind) {
-                Some(ErrorKind::NotFound) => return Ok(Outcome::Superseded("the file was deleted")),
-                Some(ErrorKind::Precondition) => return Ok(Outcome::Superseded("the file was overwritten")),
-                _ => {}
-            }
-        }
-        Err(FileError::Engine(error))
-    }
-
     /// Makes the clean file visible, unless somebody newer or a twin came first.
     async fn commit_output(&self, mut work: Work, mut found: Found) -> Result<Committed, FileError> {
         for _ in 0..MAX_TRIES {
@@ -217,7 +225,7 @@ impl File<'_> {
                 Decision::Adopt { output, receipt } => match adopted(&mut work, &self.clean, &output) {
                     Some(output) => {
                         abort(work.writer).await;
-                        return Ok(Committed::Output(output, work.summary, receipt));
+                        return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
                     }
                     // Another Penstock's bytes under the same name: ours replace them.
                     None => (Condition::IfMatch(output.etag), receipt),
@@ -233,7 +241,7 @@ impl File<'_> {
             match work.writer.finish(&condition).await {
                 Ok(finished) => {
                     let output = outputs::output(&self.clean, finished);
-                    return Ok(Committed::Output(output, work.summary, receipt));
+                    return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
                 }
                 Err(error) if is_race(&error) => found = self.look().await?,
                 Err(error) => {
@@ -251,8 +259,8 @@ impl File<'_> {
     async fn commit_receipt(&self, receipt: Receipt, mut condition: Condition) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
         for _ in 0..MAX_TRIES {
-            match outputs::write_receipt(store, &self.receipt, &receipt, &condition).await {
-                Ok(()) => {
+            match document::write(store, &self.receipt, &receipt, &condition).await {
+                Ok(_) => {
                     self.publish(&receipt, &self.receipt).await?;
                     return Ok(match receipt.status {
                         Status::Processed => Outcome::Processed(Box::new(receipt)),
@@ -263,6 +271,9 @@ impl File<'_> {
                 Err(error) => return Err(error.into()),
             }
             let found = self.look().await?;
+            if let Some(outcome) = self.settle_failure(&receipt, &found).await? {
+                return Ok(outcome);
+            }
             let replaced = found.receipt.as_ref().map(|(_, etag)| etag.clone());
             let current = found.output.as_ref().map(|output| output.etag.as_str());
             condition = match self.decide(&found) {
@@ -275,8 +286,7 @@ impl File<'_> {
                     replaced.map_or(Condition::IfAbsent, Condition::IfMatch)
                 }
                 settled @ (Decision::Republish(_) | Decision::Superseded | Decision::Taken { .. }) => {
-                    let outcome = self.settle(&settled).await?;
-                    return Ok(outcome.unwrap_or(Outcome::Superseded("it has been processed")));
+                    return self.settled(&settled).await;
                 }
                 Decision::Process { receipt, .. } | Decision::Adopt { receipt, .. } => receipt,
             };
@@ -287,26 +297,44 @@ impl File<'_> {
     /// Says that the file can never be processed. Never in the place of a `processed` receipt of the same source.
     async fn fail(&self, failure: Failure) -> Result<Outcome, FileError> {
         let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
-        let existing = outputs::read_receipt(&*self.processor.store, &self.receipt).await?;
-        let found = Found { receipt: existing, output: None };
+        let found = document::read::<Receipt>(&*self.processor.store, &self.receipt).await?;
+        let found = Found { receipt: found.map(|found| (found.value, found.etag)), output: None };
+        if let Some(outcome) = self.settle_failure(&receipt, &found).await? {
+            return Ok(outcome);
+        }
         match self.decide(&found) {
             Decision::Process { receipt: condition, .. } => self.commit_receipt(receipt, condition).await,
-            settled => {
-                let outcome = self.settle(&settled).await?;
-                Ok(outcome.unwrap_or(Outcome::Superseded("it has been processed")))
+            settled => self.settled(&settled).await,
+        }
+    }
+
+    /// A failure that was told before is told again from the receipt of then, so that its time stays the same.
+    async fn settle_failure(&self, receipt: &Receipt, found: &Found) -> Result<Option<Outcome>, FileError> {
+        match &found.receipt {
+            Some((theirs, _)) if theirs.status == Status::Failed && theirs.event_id == receipt.event_id => {
+                self.publish(theirs, &self.receipt).await?;
+                Ok(Some(Outcome::Republished(Box::new(theirs.clone()))))
             }
+            _ => Ok(None),
         }
     }
 
     /// Says that another bucket's file has the name, in a place of this file's own.
     async fn fail_beside(&self, by: &str) -> Result<Outcome, FileError> {
+        let store = &*self.processor.store;
+        let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
+        let object = ObjectRef::new(&self.processor.output_bucket, key);
         let message =
             format!("a file of the same key from bucket {by} has the output's name: rename one of them");
         let failure = failure("output_taken", message);
         let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
-        let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
-        let object = ObjectRef::new(&self.processor.output_bucket, key);
-        outputs::write_receipt(&*self.processor.store, &object, &receipt, &Condition::Always).await?;
+        let receipt = match document::read::<Receipt>(store, &object).await? {
+            Some(found) if found.value.event_id == receipt.event_id => found.value,
+            _ => {
+                document::write(store, &object, &receipt, &Condition::Always).await?;
+                receipt
+            }
+        };
         self.publish(&receipt, &object).await?;
         Ok(Outcome::Failed(Box::new(receipt)))
     }
@@ -323,10 +351,22 @@ impl File<'_> {
     }
 }
 
+/// A source that went or changed while it was read is superseded; any other failure is one.
+fn gone_or(error: EngineError) -> Result<Outcome, FileError> {
+    if let EngineError::Input { source, .. } = &error {
+        match store_error(source).map(|error| error.kind) {
+            Some(ErrorKind::NotFound) => return Ok(Outcome::Superseded("the file was deleted")),
+            Some(ErrorKind::Precondition) => return Ok(Outcome::Superseded("the file was overwritten")),
+            _ => {}
+        }
+    }
+    Err(FileError::Engine(error))
+}
+
 /// How far the clean file came.
 enum Committed {
     /// Visible; the receipt is to be written under this condition.
-    Output(Output, Summary, Condition),
+    Output(Box<(Output, Summary)>, Condition),
     /// Somebody else's business by now.
     Settled(Outcome),
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 #[tokio::main]
 async fn main() -> ExitCode {
     telemetry::init();
-    match run().await {
+    match Box::pin(run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = telemetry::chain(&*error), "the processor does not start");
@@ -30,6 +30,6 @@ async fn run() -> Result<(), Error> {
     let store = Arc::new(S3Store::new(aws::s3_client(&sdk)));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
     let processor = &Processor::new(&config, function, store, topic);
-    let handle = |event: LambdaEvent<Value>| handler::handle(processor, event);
+    let handle = |event: LambdaEvent<Value>| Box::pin(handler::handle(processor, event));
     lambda_runtime::run(service_fn(handle)).await
 }

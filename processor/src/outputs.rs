@@ -1,21 +1,15 @@
-//! What is written: rejects, clean file, receipt.
+//! What is written beside the receipt: rejects and clean file.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use common::contract::{ObjectRef, Output, Receipt, Source};
-use common::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError};
+use bytes::Bytes;
+use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Output, Source};
+use common::store::{NewObject, Store, StoreError};
 use common::write::{Finished, ObjectWriter, WritePlan};
 use engine::Sink;
-use futures::TryStreamExt as _;
-
-use crate::decision::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET};
-
-/// The largest receipt that is read back: far above any that is written.
-const MAX_RECEIPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The engine's sink into a multipart upload.
 pub(crate) struct ObjectSink(pub(crate) ObjectWriter);
@@ -72,52 +66,4 @@ pub(crate) fn output(object: &ObjectRef, finished: Finished) -> Output {
         checksum_crc64nvme: finished.checksum_crc64nvme,
         parts: finished.parts,
     }
-}
-
-/// Reads a receipt and its `ETag`; nothing if there is none.
-pub(crate) async fn read_receipt(
-    store: &dyn Store,
-    object: &ObjectRef,
-) -> Result<Option<(Receipt, String)>, StoreError> {
-    let body = match store.get(object, None, None).await {
-        Ok(body) => body,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let unreadable =
-        |why: &str| StoreError::new(ErrorKind::Permanent, format!("read the receipt {object}: {why}"));
-    let etag = body.meta.etag;
-    let text = body.stream.try_fold(BytesMut::new(), |mut text, chunk| async move {
-        if text.len() + chunk.len() > MAX_RECEIPT_BYTES {
-            return Err(StoreError::new(ErrorKind::Permanent, "a receipt is too large to be one"));
-        }
-        text.extend_from_slice(&chunk);
-        Ok(text)
-    });
-    let text = text.await?;
-    if text.len() as u64 != body.meta.size {
-        return Err(StoreError::new(
-            ErrorKind::Transient,
-            format!("read the receipt {object}: it ends early"),
-        ));
-    }
-    let receipt =
-        serde_json::from_slice(&text).map_err(|error| unreadable("not a receipt").caused_by(error))?;
-    Ok(Some((receipt, etag)))
-}
-
-/// Writes the receipt: the commit.
-pub(crate) async fn write_receipt(
-    store: &dyn Store,
-    object: &ObjectRef,
-    receipt: &Receipt,
-    condition: &Condition,
-) -> Result<(), StoreError> {
-    let text = serde_json::to_vec_pretty(receipt).map_err(|error| {
-        StoreError::new(ErrorKind::Permanent, format!("write the receipt {object}")).caused_by(error)
-    })?;
-    let new =
-        NewObject { object: object.clone(), content_type: "application/json", metadata: BTreeMap::new() };
-    store.put(&new, Payload::new(text.into()), condition).await?;
-    Ok(())
 }

@@ -74,15 +74,29 @@ pub struct Location {
     pub key: String,
 }
 
-/// A message body that is not one of ours.
-#[derive(Debug, thiserror::Error)]
-pub enum ParseEventError {
-    /// Not JSON, or not of this shape.
-    #[error("not a file event")]
-    Json(#[from] serde_json::Error),
-    /// JSON of this shape that says it is something else.
-    #[error("not a file event: {0}")]
-    Unknown(String),
+/// A message body that is not one of ours. Says where, and quotes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a file event: {0}")]
+pub struct ParseEventError(String);
+
+/// Where and how JSON is wrong. Its own message would quote values, which no log may hold.
+pub fn json_fault(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        serde_json::error::Category::Eof => "it ends early",
+        serde_json::error::Category::Data => "not of the shape expected",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
+    };
+    format!("{kind}, line {} column {}", error.line(), error.column())
+}
+
+impl Status {
+    /// The type of the event that tells of it.
+    pub fn event_type(self) -> &'static str {
+        match self {
+            Self::Processed => EVENT_TYPE_PROCESSED,
+            Self::Failed => EVENT_TYPE_FAILED,
+        }
+    }
 }
 
 impl FileEvent {
@@ -97,10 +111,7 @@ impl FileEvent {
             specversion: "1.0".into(),
             id: receipt.event_id.clone(),
             source: format!("urn:penstock:{}", receipt.source.bucket),
-            event_type: match receipt.status {
-                Status::Processed => EVENT_TYPE_PROCESSED.into(),
-                Status::Failed => EVENT_TYPE_FAILED.into(),
-            },
+            event_type: receipt.status.event_type().into(),
             subject: receipt.source.key.clone(),
             time: receipt.timing.finished_at,
             datacontenttype: "application/json".into(),
@@ -110,15 +121,17 @@ impl FileEvent {
 
     /// Reads a message body and checks that it is what it says.
     pub fn parse(body: &str) -> Result<Self, ParseEventError> {
-        let event: Self = serde_json::from_str(body)?;
+        let event: Self = serde_json::from_str(body).map_err(|error| ParseEventError(json_fault(&error)))?;
+        let refuse = |why: &str| Err(ParseEventError(why.into()));
+        let receipt = &event.data.receipt;
         if event.specversion != "1.0" {
-            return Err(ParseEventError::Unknown(format!("specversion {:?}", event.specversion)));
+            return refuse("its specversion is not 1.0");
         }
-        if !matches!(event.event_type.as_str(), EVENT_TYPE_PROCESSED | EVENT_TYPE_FAILED) {
-            return Err(ParseEventError::Unknown(format!("type {:?}", event.event_type)));
+        if event.event_type != receipt.status.event_type() {
+            return refuse("its type is not its receipt's status");
         }
-        if event.id != event.data.receipt.event_id || !is_event_id(&event.id) {
-            return Err(ParseEventError::Unknown("its id is not its receipt's".into()));
+        if event.id != receipt.event_id || !is_event_id(&event.id) {
+            return refuse("its id is not its receipt's");
         }
         Ok(event)
     }

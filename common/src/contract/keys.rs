@@ -3,6 +3,13 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+/// Metadata of a clean file: the event that it belongs to.
+pub const META_EVENT_ID: &str = "penstock-event-id";
+/// Metadata of a clean file: the sequencer of its source.
+pub const META_SEQUENCER: &str = "penstock-sequencer";
+/// Metadata of a clean file: the bucket of its source.
+pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
+
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
 
@@ -52,8 +59,13 @@ fn fitting(key: String, input_key: &str, prefix: &'static str) -> Result<String,
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap_or_default();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ mod receipt;
 pub use catalog::{CatalogEntry, CatalogStatus, Claim};
 pub use event::{
     EVENT_TYPE_FAILED, EVENT_TYPE_PROCESSED, EventData, FileEvent, Location, ParseEventError, event_id,
+    json_fault,
 };
 pub use keys::{
-    KeyTooLong, catalog_key, claim_key, clean_key, failure_receipt_key, receipt_key, rejects_key,
+    KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, catalog_key, claim_key, clean_key,
+    failure_receipt_key, hex, receipt_key, rejects_key,
 };
 pub use object::{ByteRange, ObjectRef, Sequencer, Source};
 pub use receipt::{

@@ -71,11 +71,13 @@ pub struct ComputedStore {
     forgotten: Mutex<Forgotten>,
 }
 
+/// Each part's length and checksum.
+type Parts = BTreeMap<u32, (u64, u64)>;
+
 #[derive(Default)]
 struct Forgotten {
     objects: HashMap<(String, String), ObjectMeta>,
-    /// Length and checksum of each part.
-    uploads: HashMap<String, (NewObject, BTreeMap<u32, (u64, u64)>)>,
+    uploads: HashMap<String, (NewObject, Parts)>,
     serial: u64,
 }
 

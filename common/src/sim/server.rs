@@ -124,8 +124,8 @@ async fn payload(body: Option<dto::StreamingBlob>, crc64nvme: u64) -> S3Result<P
     Ok(Payload { length: data.len() as u64, crc64nvme, chunks: vec![data] })
 }
 
-fn metadata(metadata: std::collections::BTreeMap<String, String>) -> Option<dto::Metadata> {
-    Some(metadata.into_iter().collect())
+fn metadata(metadata: std::collections::BTreeMap<String, String>) -> dto::Metadata {
+    metadata.into_iter().collect()
 }
 
 fn signed(length: u64) -> i64 {
@@ -145,7 +145,7 @@ impl S3 for Facade {
             e_tag: Some(dto::ETag::Strong(meta.etag)),
             content_length: Some(signed(meta.size)),
             version_id: meta.version_id,
-            metadata: metadata(meta.metadata),
+            metadata: Some(metadata(meta.metadata)),
             checksum_crc64nvme: meta.checksum_crc64nvme,
             ..Default::default()
         }))
@@ -183,7 +183,7 @@ impl S3 for Facade {
             content_range,
             e_tag: Some(dto::ETag::Strong(body.meta.etag)),
             version_id: body.meta.version_id,
-            metadata: metadata(body.meta.metadata),
+            metadata: Some(metadata(body.meta.metadata)),
             ..Default::default()
         }))
     }

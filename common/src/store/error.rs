@@ -39,6 +39,7 @@ impl StoreError {
     }
 
     /// The same, with what the layer below said.
+    #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

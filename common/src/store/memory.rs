@@ -21,11 +21,14 @@ pub struct MemoryStore {
     versioned: Vec<String>,
 }
 
+/// Each part's bytes and checksum.
+type Parts = BTreeMap<u32, (Bytes, u64)>;
+
 #[derive(Default)]
 struct State {
     /// Versions of each object, the newest last. An unversioned bucket's objects have one.
     objects: BTreeMap<(String, String), Vec<Stored>>,
-    uploads: BTreeMap<String, (NewObject, BTreeMap<u32, (Bytes, u64)>)>,
+    uploads: BTreeMap<String, (NewObject, Parts)>,
     /// What completed uploads gave, so that a repeat gives the same.
     completed: BTreeMap<String, Written>,
     serial: u64,

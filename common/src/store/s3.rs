@@ -195,6 +195,18 @@ impl Store for S3Store {
     }
 }
 
+/// Answers that the same request need not get again, whatever their status: a 200 may hold one.
+const PASSING_CODES: [&str; 8] = [
+    "BadDigest",
+    "IncompleteBody",
+    "InternalError",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+];
+
 /// Decides what is to be done about an error, from the answer's status and code.
 fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
 where
@@ -202,25 +214,18 @@ where
 {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-    let kind = match (&error, code, status) {
-        (SdkError::ConstructionFailure(_), _, _) => ErrorKind::Permanent,
-        (
-            SdkError::ServiceError(_),
-            "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout",
-            _,
-        )
-        | (
-            SdkError::ServiceError(_),
-            "IncompleteBody" | "BadDigest" | "RequestTimeTooSkewed" | "Throttling",
-            _,
-        )
-        | (SdkError::ServiceError(_), _, 408 | 429 | 500..=599) => ErrorKind::Transient,
-        // A delete marker asked for by its version answers 405.
-        (SdkError::ServiceError(_), _, 404 | 405 | 410) => ErrorKind::NotFound,
-        (SdkError::ServiceError(_), _, 412) => ErrorKind::Precondition,
-        (SdkError::ServiceError(_), _, 409) => ErrorKind::Conflict,
-        (SdkError::ServiceError(_), _, 401 | 403) => ErrorKind::Forbidden,
-        (SdkError::ServiceError(_), _, _) => ErrorKind::Permanent,
+    let kind = match &error {
+        SdkError::ServiceError(_) => match (code, status) {
+            (code, _) if PASSING_CODES.contains(&code) => ErrorKind::Transient,
+            (_, 408 | 429 | 500..=599) => ErrorKind::Transient,
+            // A delete marker asked for by its version answers 405.
+            (_, 404 | 405 | 410) => ErrorKind::NotFound,
+            (_, 412) => ErrorKind::Precondition,
+            (_, 409) => ErrorKind::Conflict,
+            (_, 401 | 403) => ErrorKind::Forbidden,
+            _ => ErrorKind::Permanent,
+        },
+        SdkError::ConstructionFailure(_) => ErrorKind::Permanent,
         // Time-outs, resets, answers that break off.
         _ => ErrorKind::Transient,
     };

@@ -47,6 +47,11 @@ async fn build(root: &Path, terminal: &Terminal) -> anyhow::Result<Option<Binari
     command.args(["build", "--release", "-p", "local", "-p", "processor", "-p", "consumer", "--bins"]);
     command.args(["--message-format", "json-render-diagnostics"]).current_dir(root);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    // `cargo run` and `cargo test` describe this package to this process in variables that build scripts watch (ring's
+    // does): handed on, they would make cargo build all of it again.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(describes_a_package)) {
+        command.env_remove(name);
+    }
     let mut group = match Group::spawn(&mut command) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         group => group.with_context(|| format!("start {cargo}"))?,
@@ -67,6 +72,12 @@ async fn build(root: &Path, terminal: &Terminal) -> anyhow::Result<Option<Binari
         }
     }
     Ok(Some(binaries))
+}
+
+fn describes_a_package(variable: &str) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let names = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];
+    prefixes.iter().any(|prefix| variable.starts_with(prefix)) || names.contains(&variable)
 }
 
 /// The function's binary that one of cargo's messages tells of.
@@ -121,6 +132,12 @@ mod tests {
         assert_eq!(executable(&message("penstock", r#""/t/release/penstock""#)), None);
         assert_eq!(executable(r#"{"reason":"build-finished","success":true}"#), None);
         assert_eq!(executable("not json"), None);
+    }
+
+    #[test]
+    fn only_what_describes_a_package_is_kept_from_cargo() {
+        assert!(["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "OUT_DIR"].into_iter().all(describes_a_package));
+        assert!(!["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "PATH"].into_iter().any(describes_a_package));
     }
 
     #[test]

@@ -1,2 +1,109 @@
-//! x
-fn main() {}
+//! The whole system on MiniStack, from outside: the deployed template, the real functions, and assertions on the
+//! objects, the queues and the catalogue.
+//!
+//! `cargo test --release -p local --test e2e`, and `-- NAME…` for those scenarios whose name contains one. One system
+//! serves all of them; each keeps to keys of its own, and they run at the same time.
+//!
+//! # Layout
+//!
+//! - `system`: the system, and how to look at it.
+//! - `invoke`: a function called directly, as S3 would.
+//! - `files`: what is right: every sample, every kind of key.
+//! - `repeats`: the same, again; older after newer; twice at once.
+//! - `failures`: what is wrong: bad files, poison, events that are none of ours.
+
+mod failures;
+mod files;
+mod invoke;
+mod repeats;
+mod system;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use local::interrupt::unless_interrupted;
+use local::stack::{Stack, StackOptions};
+use local::terminal::Terminal;
+use tokio::task::JoinSet;
+
+use system::System;
+
+type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
+
+const SCENARIOS: [(&str, Scenario); 9] = [
+    ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
+    ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
+    ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
+    ("an_older_event_after_a_newer_is_superseded", |system| Box::pin(repeats::older_after_newer(system))),
+    ("one_event_at_once_has_one_effect", |system| Box::pin(repeats::at_once(system))),
+    ("a_corrupt_gzip_fails_with_its_place", |system| Box::pin(failures::corrupt_gzip(system))),
+    ("poison_reaches_the_dead_letters", |system| Box::pin(failures::poison(system))),
+    ("events_of_others_are_refused", |system| Box::pin(failures::not_ours(system))),
+    ("what_is_not_there_is_superseded", |system| Box::pin(failures::gone(system))),
+];
+
+/// Redelivery within seconds: five receives of a poisoned message are to take no minute.
+const VISIBILITY_SECONDS: u32 = 2;
+/// The longest scenario, the poisoned message, takes a dozen seconds.
+const SCENARIO_WITHIN: Duration = Duration::from_mins(2);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let terminal = Terminal::default();
+    match unless_interrupted(Box::pin(run(&terminal))).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    let options = StackOptions { visibility_seconds: VISIBILITY_SECONDS, ..StackOptions::default() };
+    let system = Arc::new(System::new(Stack::start(&options, terminal).await?));
+
+    let mut running = JoinSet::new();
+    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_wanted(name)) {
+        let scenario = scenario(Arc::clone(&system));
+        running.spawn(async move {
+            let begun = Instant::now();
+            let result = match tokio::time::timeout(SCENARIO_WITHIN, scenario).await {
+                Ok(result) => result,
+                Err(_) => Err(anyhow::anyhow!("took longer than {} s", SCENARIO_WITHIN.as_secs())),
+            };
+            (name, result, begun.elapsed())
+        });
+    }
+    let mut failed = 0;
+    let mut tell = |name: &str, result: anyhow::Result<()>, took: Duration| {
+        let outcome = if result.is_ok() { "ok" } else { "FAILED" };
+        terminal.note(&format!("scenario {name} … {outcome} ({:.1} s)", took.as_secs_f64()));
+        if let Err(error) = result {
+            failed += 1;
+            terminal.error(&error);
+        }
+    };
+    while let Some(ended) = running.join_next().await {
+        let (name, result, took) = ended?;
+        tell(name, result, took);
+    }
+    // Only now: any scenario may have left something behind.
+    let begun = Instant::now();
+    tell("nothing_is_left_open", system.nothing_is_left_open().await, begun.elapsed());
+
+    if failed > 0 {
+        terminal.note(&format!("MiniStack's log: {}", system.stack.keep_log()?.display()));
+    }
+    if let Ok(system) = Arc::try_unwrap(system) {
+        system.stack.stop().await;
+    }
+    terminal.note(&format!("{} failed", if failed == 0 { "none".into() } else { failed.to_string() }));
+    Ok(failed == 0)
+}

@@ -41,6 +41,18 @@ async fn what_is_no_csv_fails_with_its_own_code() {
 }
 
 #[tokio::test]
+async fn a_failure_told_again_is_the_same() {
+    let world = World::new().await;
+    let event = world.upload(KEY, b"\xff\xfea\x00", "01").await;
+    world.handle(&event).await.unwrap();
+    let receipt = world.receipt(KEY).unwrap();
+    assert_eq!(world.handle(&event).await.unwrap().republished, 1);
+    assert_eq!(world.receipt(KEY).unwrap(), receipt);
+    let events = world.events();
+    assert_eq!((events.len(), &events[0]), (2, &events[1]));
+}
+
+#[tokio::test]
 async fn a_mended_file_replaces_its_failure() {
     let world = World::new().await;
     let broken = world.upload(KEY, b"\xff\xfea\x00", "01").await;

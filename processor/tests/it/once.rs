@@ -1,8 +1,7 @@
 //! Exactly one effect: repeats, disorder, twins.
 
-use common::contract::ObjectRef;
+use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef};
 use common::store::{Condition, NewObject, Payload, Store as _};
-use processor::decision::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET};
 use processor::handler::Answer;
 
 use crate::world::{CLEAN, CSV, IN, KEY, OUT, World, large};

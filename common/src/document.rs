@@ -1,30 +1,64 @@
 //! Small JSON objects, read and written whole: receipts, claims, catalogue entries.
 
-use common::contract::ObjectRef;
-use common::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError, Written};
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{MessageError, Unreadable, place};
+use crate::contract::{ObjectRef, json_fault};
+use crate::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError, Written};
 
-/// The largest document that is read: a receipt as large as the processor reads back. Ten messages at once, each
-/// with one of this size in memory and parsed, fit into the function's 256 MiB.
+/// The largest document that is read: far above any receipt. Ten messages at once, each with one of this size in
+/// memory and parsed, fit into the consumer's 256 MiB.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A document, and which of its versions.
-#[derive(Debug)]
-pub(crate) struct Document<T> {
-    pub(crate) value: T,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document<T> {
+    /// What it says.
+    pub value: T,
     /// Without quotes.
-    pub(crate) etag: String,
+    pub etag: String,
+}
+
+/// Why a document could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What lies there is not the document it should be.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+/// An object that is not the document it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Larger than a document may be.
+    #[error("{object} has {size} bytes, more than the {limit} that are read")]
+    TooLarge {
+        /// The object.
+        object: ObjectRef,
+        /// Its bytes.
+        size: u64,
+        /// The most that are read.
+        limit: u64,
+    },
+    /// Not JSON, or not of the shape that is expected.
+    #[error("{object} is malformed: {place}")]
+    Malformed {
+        /// The object.
+        object: ObjectRef,
+        /// Where.
+        place: String,
+    },
 }
 
 /// Reads a document; nothing if there is none.
-pub(crate) async fn read<T: DeserializeOwned>(
+pub async fn read<T: DeserializeOwned>(
     store: &dyn Store,
     object: &ObjectRef,
-) -> Result<Option<Document<T>>, MessageError> {
+) -> Result<Option<Document<T>>, DocumentError> {
     let mut body = match store.get(object, None, None).await {
         Ok(body) => body,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
@@ -48,12 +82,12 @@ pub(crate) async fn read<T: DeserializeOwned>(
     }
     match serde_json::from_slice(&bytes) {
         Ok(value) => Ok(Some(Document { value, etag: body.meta.etag })),
-        Err(error) => Err(Unreadable::Malformed { object: object.clone(), place: place(&error) }.into()),
+        Err(error) => Err(Unreadable::Malformed { object: object.clone(), place: json_fault(&error) }.into()),
     }
 }
 
 /// Writes a document, on one line.
-pub(crate) async fn write<T: Serialize>(
+pub async fn write<T: Serialize>(
     store: &dyn Store,
     object: &ObjectRef,
     value: &T,
@@ -75,14 +109,14 @@ pub(crate) async fn write<T: Serialize>(
 mod tests {
     use std::sync::Arc;
 
-    use common::store::{Fault, FaultyStore, MemoryStore, Operation};
+    use crate::store::{Fault, FaultyStore, MemoryStore, Operation};
 
     use super::*;
 
     async fn read_under(
         fault: Option<Fault>,
         content: &serde_json::Value,
-    ) -> Result<Option<String>, MessageError> {
+    ) -> Result<Option<String>, DocumentError> {
         let store = FaultyStore::new(Arc::new(MemoryStore::new()));
         let object = ObjectRef::new("bucket", "document.json");
         write(&store, &object, content, &Condition::IfAbsent).await.unwrap();
@@ -97,6 +131,7 @@ mod tests {
         assert_eq!(read_under(None, &"whole".into()).await.unwrap().unwrap(), "whole");
         for fault in [Fault::ShortAt(0), Fault::ShortAt(7), Fault::TornAt(3)] {
             let error = read_under(Some(fault), &"whole".into()).await.unwrap_err();
+            let DocumentError::Store(error) = error else { panic!("{fault:?}: {error}") };
             assert!(error.is_transient(), "{fault:?}: {error}");
         }
     }
@@ -104,7 +139,6 @@ mod tests {
     #[tokio::test]
     async fn errors_say_where_and_quote_nothing() {
         let error = read_under(None, &serde_json::json!({ "name": "Ada" })).await.unwrap_err();
-        assert!(!error.is_transient());
         assert!(
             error.to_string().contains("s3://bucket/document.json is malformed: not of the shape"),
             "{error}"
