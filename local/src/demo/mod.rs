@@ -133,6 +133,8 @@ async fn tell(
         for line in reports.iter().flat_map(FileReport::lines) {
             terminal.print(&line)?;
         }
+        let (input, output) = (&stack.outputs().input_bucket, &stack.outputs().output_bucket);
+        terminal.print(&format!("\nfrom s3://{input}\nto   s3://{output}"))?;
     }
     let directions = directions(&stack);
     let mut running = None;
@@ -157,7 +159,7 @@ async fn tell(
         }
         terminal.print(&format!("Stop it with:\n  kill -- -{}", running.process_group))?;
     }
-    terminal.print(&format!("\n{}", report::total(&reports)))
+    terminal.print(&report::total(&reports))
 }
 
 /// Shows what MiniStack and the functions said, and where the rest of it is.

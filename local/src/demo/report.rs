@@ -109,7 +109,7 @@ impl FileReport {
         }
     }
 
-    /// For people, a line each.
+    /// For people, a line each. Objects are named without the bucket: it is the same for all.
     pub(super) fn lines(&self) -> Vec<String> {
         let mark = if self.accounted { style("✔").green() } else { style("✘").red() };
         let mut lines = vec![format!("{mark} {}  {}", style(&self.key).bold(), self.headline())];
@@ -128,9 +128,9 @@ impl FileReport {
         );
         field("time", self.time());
         field("trace", self.trace_id.clone());
-        self.outputs.iter().for_each(|output| field("clean", output.clone()));
-        self.rejects.iter().for_each(|rejects| field("rejects", rejects.clone()));
-        self.receipt.iter().for_each(|receipt| field("receipt", receipt.clone()));
+        self.outputs.iter().for_each(|output| field("output", key_of(output)));
+        self.rejects.iter().for_each(|rejects| field("", key_of(rejects)));
+        self.receipt.iter().for_each(|receipt| field("", key_of(receipt)));
         field("consumer", self.consumer());
         for problem in &self.problems {
             field("problem", style(problem).red().to_string());
@@ -154,14 +154,13 @@ impl FileReport {
     }
 
     fn consumer(&self) -> String {
-        match (self.catalog_status, &self.catalog) {
-            (Some(CatalogStatus::Processed), Some(place)) => format!("verified and catalogued, {place}"),
-            (Some(CatalogStatus::Failed), Some(place)) => {
-                format!("alerted and catalogued as failed, {place}")
-            }
-            (Some(CatalogStatus::Superseded), Some(place)) => format!("catalogued as superseded, {place}"),
-            _ => "has catalogued nothing".into(),
-        }
+        let did = match self.catalog_status {
+            Some(CatalogStatus::Processed) => "verified and catalogued",
+            Some(CatalogStatus::Failed) => "alerted and catalogued as failed",
+            Some(CatalogStatus::Superseded) => "catalogued as superseded",
+            None => "has catalogued nothing",
+        };
+        self.catalog.as_ref().map_or_else(|| did.into(), |place| format!("{did}: {}", key_of(place)))
     }
 }
 
@@ -172,6 +171,11 @@ fn rest(counts: &Counts) -> String {
         rows => format!(" + {} filtered", HumanCount(rows)),
     };
     format!("{} out + {} rejected{filtered}", HumanCount(counts.rows_out), HumanCount(counts.rows_rejected))
+}
+
+/// The key of `s3://bucket/key`.
+fn key_of(place: &str) -> String {
+    place.splitn(4, '/').last().unwrap_or(place).to_owned()
 }
 
 fn position(error: &Failure) -> String {
@@ -227,10 +231,10 @@ mod tests {
     size      20 B → 14 B
     time      0.31 s from upload to catalogue, 42 ms of it the processor's (peak memory 1.00 MiB)
     trace     5759e988bd862e3fe1be46a994272793
-    clean     s3://out/clean/demo/x.csv
-    rejects   s3://out/rejects/demo/x.csv.e.ndjson
-    receipt   s3://out/receipts/demo/x.csv.json
-    consumer  verified and catalogued, s3://out/catalog/dt=2026-11-23/e.json";
+    output    clean/demo/x.csv
+              rejects/demo/x.csv.e.ndjson
+              receipts/demo/x.csv.json
+    consumer  verified and catalogued: catalog/dt=2026-11-23/e.json";
         assert_eq!(text(&report(&[]).lines()), expected);
     }
 

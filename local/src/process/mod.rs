@@ -109,7 +109,7 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut input = Input::open(&args.input, terminal)?;
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
-    let options = Options { output_compression: compression(args), ..Options::default() };
+    let options = Options { output_compression: Some(compression(args)), ..Options::default() };
 
     let ran = engine::run(&mut input, &mut clean, &mut rejects, &options).await;
     let (size, etag) = input.finish();
@@ -144,16 +144,14 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     Ok(if receipt.status == Status::Processed { Ending::Done } else { Ending::Failed })
 }
 
-/// The output's compression: what was asked for, else by the name's suffix; a bare count keeps the input's.
-fn compression(args: &Args) -> Option<Compression> {
-    match (args.output_compression, &args.output) {
-        (Some(OutputCompression::None), _) => Some(Compression::None),
-        (Some(OutputCompression::Gzip), _) => Some(Compression::Gzip),
-        (None, Some(path)) if path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gz")) => {
-            Some(Compression::Gzip)
-        }
-        // Without an output there is nothing to spend time on compressing.
-        (None, _) => Some(Compression::None),
+/// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to
+/// spend time on compressing.
+fn compression(args: &Args) -> Compression {
+    let gzipped = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gz"));
+    match args.output_compression {
+        Some(OutputCompression::Gzip) => Compression::Gzip,
+        None if args.output.as_ref().is_some_and(gzipped) => Compression::Gzip,
+        Some(OutputCompression::None) | None => Compression::None,
     }
 }
 
@@ -197,7 +195,7 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
     if let Some(rejects) = &receipt.rejects {
         let reasons: Vec<String> =
             rejects.by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        text.push_str(&format!(" ({})", reasons.join(", ")));
+        text = format!("{text} ({})", reasons.join(", "));
         if args.rejects.is_none() {
             text.push_str("; --rejects FILE keeps them");
         }
@@ -231,7 +229,7 @@ mod tests {
             ("a.csv -o b.gz --output-compression none", Compression::None),
             ("a.csv.gz", Compression::None),
         ] {
-            assert_eq!(compression(&args(line)), Some(expected), "{line}");
+            assert_eq!(compression(&args(line)), expected, "{line}");
         }
     }
 

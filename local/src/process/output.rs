@@ -59,7 +59,7 @@ impl Target {
         let Some(Writer { chunks, thread, path }) = self.writer.take() else { return Ok(()) };
         drop(chunks);
         let sent = tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the writer")?;
-        let sent = sent.map_err(|_| anyhow::anyhow!("the writer died"))?;
+        let sent = sent.map_err(|_panic| anyhow::anyhow!("the thread that writes died"))?;
         match sent.with_context(|| format!("write {}", path.display()))? {
             Sent::Gone => Ok(()),
             Sent::Temporary(file) => persist(file, &path),

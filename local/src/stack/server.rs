@@ -16,7 +16,9 @@ use tokio::time::Instant;
 
 use super::group::Group;
 
-const LAUNCH: &str = include_str!("launch.py");
+/// What Python runs, by file name; the first is the one to start.
+const SCRIPTS: [(&str, &str); 2] =
+    [("launch.py", include_str!("launch.py")), ("mend.py", include_str!("mend.py"))];
 /// The account that the stack believes to be in.
 pub(super) const ACCOUNT: &str = "123456789012";
 /// The region that the stack believes to be in.
@@ -72,14 +74,20 @@ impl Server {
             tempfile::Builder::new().prefix("penstock-").tempdir().context("create a temporary folder")?;
         let temporary = folder.path().join("tmp");
         std::fs::create_dir(&temporary).with_context(|| format!("create {}", temporary.display()))?;
-        let launch = folder.path().join("launch.py");
-        std::fs::write(&launch, LAUNCH).with_context(|| format!("write {}", launch.display()))?;
+        for (name, script) in SCRIPTS {
+            let path = folder.path().join(name);
+            std::fs::write(&path, script).with_context(|| format!("write {}", path.display()))?;
+        }
         let log = File::create(log_in(folder.path())).context("create MiniStack's log")?;
         let port = free_port().context("find a free port")?;
         let endpoint = format!("http://127.0.0.1:{port}");
 
         let mut command = Command::new(python);
-        command.arg("-I").arg(&launch).arg(if options.detached { "detached" } else { "attached" });
+        command.arg("-I").arg(folder.path().join(SCRIPTS[0].0)).arg(if options.detached {
+            "detached"
+        } else {
+            "attached"
+        });
         command.arg(folder.path()).current_dir(folder.path());
         // The functions inherit the server's environment: only what is named here may reach them.
         command.env_clear();

@@ -9,6 +9,7 @@ use common::sim::SimServer;
 use common::store::{Condition, FaultyStore, MemoryStore, NewObject, Payload, Store};
 use common::topic::MemoryTopic;
 use lambda_runtime::{Context, LambdaEvent};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use processor::Processor;
 use processor::handler::{Answer, HandlerError, handle};
 use serde_json::Value;
@@ -109,17 +110,8 @@ impl World {
 
 /// As S3 encodes keys in events.
 pub(crate) fn encode_key(key: &str) -> String {
-    let mut out = String::new();
-    for byte in key.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'*' => {
-                out.push(char::from(byte))
-            }
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'*');
+    utf8_percent_encode(key, &KEPT).to_string().replace("%20", "+")
 }
 
 pub(crate) fn gzip(input: &[u8]) -> Vec<u8> {
