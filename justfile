@@ -31,6 +31,7 @@ fmt:
 # Lints
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p local --test e2e -- -D warnings
 
 # The API's documentation builds
 doc:

@@ -67,7 +67,7 @@ pub struct Args {
     /// Leave the system running, and say how to talk to it and how to stop it
     #[arg(long)]
     keep: bool,
-    /// How long to wait for the files, once they are uploaded
+    /// How long to wait for the files to come through
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 }
@@ -84,10 +84,10 @@ async fn send_all(args: &Args, inputs: Vec<Input>, terminal: &Terminal) -> anyho
     let reports = Box::pin(reports(&stack, inputs, Duration::from_secs(args.timeout), terminal)).await;
     let reports = reports.inspect_err(|_| point_at_log(&stack, &[], false, terminal))?;
     let accounted = reports.iter().all(|report| report.accounted);
-    if !accounted {
-        let bad = reports.iter().filter(|report| !report.accounted);
-        let needles: Vec<&str> =
-            bad.flat_map(|report| [report.key.as_str(), report.trace_id.as_str()]).collect();
+    // Of a file that failed, the receipt says why; the log helps with the others.
+    let odd = reports.iter().filter(|report| !report.accounted && report.error.is_none());
+    let needles: Vec<&str> = odd.flat_map(|report| [report.key.as_str(), report.trace_id.as_str()]).collect();
+    if !needles.is_empty() {
         point_at_log(&stack, &needles, args.keep, terminal);
     }
     tell(args, reports, stack, terminal).await?;

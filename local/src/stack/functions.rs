@@ -39,7 +39,6 @@ type Binaries = BTreeMap<&'static str, PathBuf>;
 
 /// Builds them; none when there is no cargo.
 async fn build(root: &Path, terminal: &Terminal) -> anyhow::Result<Option<Binaries>> {
-    terminal.step("building the functions (cargo build --release)");
     // `cargo run` says which cargo it is.
     let cargo = environment("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
@@ -56,6 +55,7 @@ async fn build(root: &Path, terminal: &Terminal) -> anyhow::Result<Option<Binari
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         group => group.with_context(|| format!("start {cargo}"))?,
     };
+    terminal.step("building the functions (cargo build --release)");
     let mut binaries = Binaries::new();
     let stdout = group.child().stdout.take().context("read what cargo says")?;
     let mut lines = BufReader::new(stdout).lines();

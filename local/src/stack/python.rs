@@ -1,8 +1,10 @@
 //! MiniStack in a Python environment of its own, made on first use.
 
 use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
@@ -46,31 +48,51 @@ pub(super) fn version() -> &'static str {
 
 /// The Python that has MiniStack, installed under `target` if it is not there yet.
 ///
-/// Built under a temporary name and renamed when whole: what has the final name is never half done, and of two
-/// that build at the same time the later one uses the earlier one's.
+/// Built under a temporary name and renamed when whole: what has the final name is never half done. Of two that
+/// want it at the same time, one builds and the other waits.
 pub(super) async fn provide(target: &Path, terminal: &Terminal) -> anyhow::Result<PathBuf> {
     let home = target.join(format!("ministack-{}", version()));
     if is_whole(&home).await {
         return Ok(python_of(&home));
     }
     let base = find().await?;
-    terminal.step(&format!("installing MiniStack {} (first use only)", version()));
     std::fs::create_dir_all(target).with_context(|| format!("create {}", target.display()))?;
-    let fresh = tempfile::Builder::new().prefix(".ministack-").tempdir_in(target);
-    let fresh = fresh.with_context(|| format!("create a folder in {}", target.display()))?;
-    install(&base, fresh.path()).await?;
-    if home.exists() {
-        // There but not whole: another pin, or its Python is gone. Another may be replacing it too, and may win.
-        let trash = tempfile::Builder::new().prefix(".ministack-old-").tempdir_in(target)?;
-        std::fs::rename(&home, trash.path().join("old")).ok();
-    }
-    match std::fs::rename(fresh.path(), &home) {
+    let _lock = lock(&target.join(".ministack.lock"), terminal).await?;
+    if !is_whole(&home).await {
+        terminal.step(&format!("installing MiniStack {} (first use only)", version()));
+        let fresh = tempfile::Builder::new().prefix(".ministack-").tempdir_in(target);
+        let fresh = fresh.with_context(|| format!("create a folder in {}", target.display()))?;
+        install(&base, fresh.path()).await?;
+        if home.exists() {
+            // Another pin, or its Python is gone.
+            std::fs::remove_dir_all(&home).with_context(|| format!("remove {}", home.display()))?;
+        }
+        std::fs::rename(fresh.path(), &home)
+            .with_context(|| format!("move MiniStack to {}", home.display()))?;
         // Its name is gone: there is nothing left to remove.
-        Ok(()) => drop(fresh.keep()),
-        Err(_) if is_whole(&home).await => {}
-        Err(error) => return Err(error).with_context(|| format!("move MiniStack to {}", home.display())),
+        drop(fresh.keep());
     }
     Ok(python_of(&home))
+}
+
+/// Waits until nobody else holds the lock; the system takes it from who ends, however that happens.
+async fn lock(path: &Path, terminal: &Terminal) -> anyhow::Result<File> {
+    let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("lock {}", path.display()));
+            }
+        }
+        if !told {
+            terminal.step("waiting for another that is installing MiniStack");
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 fn python_of(home: &Path) -> PathBuf {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 const LOOK: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The system under test.
 pub(crate) struct System {
@@ -185,11 +185,16 @@ impl System {
         }
     }
 
+    /// The keys of the uploads that are open.
+    pub(crate) async fn open_uploads(&self, bucket: &str) -> anyhow::Result<Vec<String>> {
+        let uploads = self.stack.clients().s3.list_multipart_uploads().bucket(bucket).send().await?;
+        Ok(uploads.uploads.unwrap_or_default().into_iter().filter_map(|upload| upload.key).collect())
+    }
+
     /// No upload is open, and no event was given up.
     pub(crate) async fn nothing_is_left_open(&self) -> anyhow::Result<()> {
         for bucket in [self.input_bucket(), self.output_bucket()] {
-            let uploads = self.stack.clients().s3.list_multipart_uploads().bucket(bucket).send().await?;
-            let open: Vec<_> = uploads.uploads().iter().filter_map(|upload| upload.key()).collect();
+            let open = self.open_uploads(bucket).await?;
             ensure!(open.is_empty(), "uploads are open in {bucket}: {open:?}");
         }
         let failures = self.peek(&self.stack.outputs().failures_queue_url).await?;
