@@ -113,6 +113,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as `Found` holds it")]
     fn receipt(source: &Source, status: Status, id: &str) -> Option<(Receipt, String)> {
         let recipe = RecipeRef { name: "r".into(), sha256: "r".into() };
         let failure = Failure { code: "c".into(), message: "m".into(), line: None, byte_offset: None };
@@ -120,6 +121,7 @@ mod tests {
         Some((Receipt { status, event_id: id.into(), ..receipt }, "receipt-etag".into()))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as `Found` holds it")]
     fn output(id: &str, sequencer: &str, bucket: &str) -> Option<ObjectMeta> {
         let metadata = [(META_EVENT_ID, id), (META_SEQUENCER, sequencer), (META_SOURCE_BUCKET, bucket)];
         Some(ObjectMeta {
