@@ -12,39 +12,62 @@ use crate::{Compression, EngineError};
 /// more than the bytes that it saves.
 const GZIP_LEVEL: Level = Level::Precise(3);
 
-/// Compresses the output as it comes.
+/// Compresses the output as it comes, and gathers what comes of it.
 pub(crate) enum Deflate {
-    None,
+    None(Vec<u8>),
     Gzip(Box<GzipEncoder<Vec<u8>>>),
 }
 
 impl Deflate {
     pub(crate) fn new(compression: Compression) -> Self {
         match compression {
-            Compression::None => Self::None,
+            Compression::None => Self::None(Vec::new()),
             Compression::Gzip => Self::Gzip(Box::new(GzipEncoder::with_quality(Vec::new(), GZIP_LEVEL))),
         }
     }
 
-    /// Takes plain bytes, returns what can be written of them so far: maybe nothing.
-    pub(crate) async fn push(&mut self, plain: Vec<u8>) -> Result<Bytes, EngineError> {
+    /// Takes plain bytes, and leaves `plain` empty.
+    pub(crate) async fn push(&mut self, plain: &mut Vec<u8>) -> Result<(), EngineError> {
         match self {
-            Self::None => Ok(plain.into()),
+            Self::None(gathered) if gathered.is_empty() => std::mem::swap(gathered, plain),
+            Self::None(gathered) => gathered.append(plain),
             Self::Gzip(encoder) => {
-                encoder.write_all(&plain).await.map_err(EngineError::Output)?;
-                Ok(std::mem::take(encoder.get_mut()).into())
+                encoder.write_all(plain).await.map_err(EngineError::Output)?;
+                plain.clear();
             }
         }
+        Ok(())
+    }
+
+    /// What has gathered, if that is `least` bytes or more.
+    pub(crate) fn take(&mut self, least: usize) -> Bytes {
+        let gathered = match self {
+            Self::None(gathered) => gathered,
+            Self::Gzip(encoder) => encoder.get_mut(),
+        };
+        if gathered.len() < least {
+            return Bytes::new();
+        }
+        compact(gathered)
     }
 
     /// Ends the stream and returns what was still inside.
     pub(crate) async fn finish(self) -> Result<Bytes, EngineError> {
-        match self {
-            Self::None => Ok(Bytes::new()),
+        Ok(match self {
+            Self::None(gathered) => gathered.into(),
             Self::Gzip(mut encoder) => {
                 encoder.shutdown().await.map_err(EngineError::Output)?;
-                Ok(encoder.into_inner().into())
+                encoder.into_inner().into()
             }
-        }
+        })
     }
+}
+
+/// Takes the bytes gathered, in memory that is not much larger than they are: whoever holds them counts their length.
+pub(crate) fn compact(gathered: &mut Vec<u8>) -> Bytes {
+    let mut bytes = std::mem::take(gathered);
+    if bytes.capacity() > bytes.len() + bytes.len() / 4 {
+        bytes.shrink_to_fit();
+    }
+    bytes.into()
 }

@@ -41,6 +41,8 @@ impl Recoder {
                 .flexible(true)
                 .terminator(Terminator::Any(b'\n'))
                 .quote_style(QuoteStyle::Necessary)
+                .delimiter(delimiter)
+                .quote(quote)
                 .create_writer(Tray(Arc::clone(&tray))),
             tray,
             record: ByteRecord::new(),

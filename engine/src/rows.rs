@@ -7,7 +7,7 @@ use serde_json::ser::to_writer;
 
 use crate::recode::Recoder;
 use crate::rejection::{CUT_BYTES, Rejection};
-use crate::scan::{Found, Scan, Scanner};
+use crate::scan::{Found, Grammar, Scan, Scanner};
 use crate::{BadFile, Counts, EngineError, Reason, Spans};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -27,9 +27,7 @@ pub(crate) struct Tally {
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
 pub(crate) struct Rows {
-    delimiter: u8,
-    quote: u8,
-    max_record_bytes: usize,
+    grammar: Grammar,
     /// Fields of the header, once it was read.
     width: Option<usize>,
     recoder: Recoder,
@@ -38,6 +36,9 @@ pub(crate) struct Rows {
     line: u64,
     /// A rejected region whose end has not been seen yet.
     open: Option<Region>,
+    /// Up to here, no record ends that runs over a line's end inside quotes. It keeps a file whose every line opens
+    /// a quote from being scanned once a line.
+    given_up: u64,
     pub(crate) tally: Tally,
 }
 
@@ -50,23 +51,35 @@ struct Region {
     raw: Vec<u8>,
 }
 
-/// The outputs that one [`Rows::advance`] appends to.
-pub(crate) struct Outputs<'a> {
-    pub clean: &'a mut Vec<u8>,
-    pub rejects: &'a mut Vec<u8>,
+/// What [`Rows::advance`] appends to.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    pub clean: Vec<u8>,
+    pub rejects: Vec<u8>,
 }
 
+/// How far [`Rows::advance`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Bytes taken.
+    pub used: usize,
+    /// Whether it stopped because rejects are to be taken away first: call again with the rest as it is.
+    pub full: bool,
+}
+
+/// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
+const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
 impl Rows {
-    pub(crate) fn new(delimiter: u8, quote: u8, max_record_bytes: usize) -> Self {
+    pub(crate) fn new(grammar: Grammar) -> Self {
         Self {
-            delimiter,
-            quote,
-            max_record_bytes,
+            grammar,
             width: None,
-            recoder: Recoder::new(delimiter, quote),
+            recoder: Recoder::new(grammar.delimiter, grammar.quote),
             offset: 0,
             line: 1,
             open: None,
+            given_up: 0,
             tally: Tally {
                 counts: Counts::default(),
                 spans: Spans::default(),
@@ -79,16 +92,16 @@ impl Rows {
         }
     }
 
-    /// Takes the whole records at the start of `input` and returns how many bytes they were; the caller brings the
-    /// rest again, with more behind it. With `last`, nothing more comes and everything is taken.
+    /// Takes the whole records at the start of `input`; the caller brings the rest again, with more behind it. With
+    /// `last`, nothing more comes and everything is taken, unless the outputs are full before.
     ///
     /// The first call must bring at least three bytes unless it is the last.
     pub(crate) fn advance(
         &mut self,
         input: &[u8],
         last: bool,
-        out: &mut Outputs<'_>,
-    ) -> Result<usize, EngineError> {
+        out: &mut Outputs,
+    ) -> Result<Progress, EngineError> {
         let base = self.offset;
         let mut at = 0;
         if base == 0 && input.starts_with(BOM) {
@@ -96,11 +109,16 @@ impl Rows {
             self.tally.spans.skipped += BOM.len() as u64;
             at = BOM.len();
         }
-        let mut scanner = Scanner::new(input, last, self.delimiter, self.quote);
+        let mut scanner = Scanner::new(input, last, self.grammar);
         // Rows whose bytes stay as they are gather here and are copied at once.
         let mut run = at..at;
+        let mut full = false;
         while at < input.len() {
             self.offset = base + at as u64;
+            full = out.rejects.len() >= MAX_REJECTS_BYTES;
+            if full {
+                break;
+            }
             if self.open.is_some() {
                 let length = self.extend_region(&input[at..], last, out)?;
                 at += length;
@@ -119,12 +137,15 @@ impl Rows {
                 run = at..at;
                 continue;
             }
-            let scan = match scanner.record(at) {
-                Found::Record(scan) if scan.total <= self.max_record_bytes => scan,
-                Found::Incomplete { .. } if !last && input.len() - at <= self.max_record_bytes => break,
-                _ => {
+            let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
+            let scan = match scanner.record(at, given_up) {
+                Found::Record(scan) => scan,
+                Found::Incomplete { .. } if !last && input.len() - at <= self.grammar.max_record_bytes => {
+                    break;
+                }
+                found => {
                     self.keep_run(&input[run], out);
-                    self.open_region(&input[at..input.len().min(at + self.max_record_bytes)])?;
+                    self.open_region(found, input.len() - at)?;
                     run = at..at;
                     continue;
                 }
@@ -141,11 +162,11 @@ impl Rows {
         }
         self.keep_run(&input[run], out);
         self.offset = base + at as u64;
-        if last {
+        if last && !full {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
         }
-        Ok(at)
+        Ok(Progress { used: at, full })
     }
 
     /// Counts a row whose very bytes can go to the output, and says so.
@@ -164,7 +185,7 @@ impl Rows {
     }
 
     /// Takes any other record: the header, a row that must be written anew, or one to set aside.
-    fn take(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+    fn take(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs) -> Result<(), EngineError> {
         let content = &record[..scan.content];
         let Some(width) = self.width else {
             return self.take_header(scan, record, out);
@@ -193,7 +214,7 @@ impl Rows {
         self.reject(&rejection, out)
     }
 
-    fn take_header(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+    fn take_header(&mut self, scan: &Scan, record: &[u8], out: &mut Outputs) -> Result<(), EngineError> {
         self.width = Some(scan.width);
         self.tally.header = true;
         self.tally.spans.header += scan.total as u64;
@@ -208,13 +229,13 @@ impl Rows {
     }
 
     /// Writes one record in canonical form.
-    fn write(&mut self, scan: &Scan, content: &[u8], out: &mut Outputs<'_>) -> Result<(), EngineError> {
+    fn write(&mut self, scan: &Scan, content: &[u8], out: &mut Outputs) -> Result<(), EngineError> {
         let start = out.clean.len();
         if scan.canonical {
             out.clean.extend_from_slice(content);
             out.clean.push(b'\n');
         } else {
-            let width = self.recoder.recode(content, out.clean)?;
+            let width = self.recoder.recode(content, &mut out.clean)?;
             if width != scan.width {
                 return Err(EngineError::Internal(format!(
                     "line {}: the scanner sees {} fields, csv-async {width}",
@@ -227,7 +248,7 @@ impl Rows {
     }
 
     /// Copies rows that stay as they are; they were counted one by one.
-    fn keep_run(&mut self, run: &[u8], out: &mut Outputs<'_>) {
+    fn keep_run(&mut self, run: &[u8], out: &mut Outputs) {
         if !run.is_empty() {
             self.tally.utf8 &= simdutf8::basic::from_utf8(run).is_ok();
             out.clean.extend_from_slice(run);
@@ -243,18 +264,21 @@ impl Rows {
     }
 
     /// Begins to reject a record that is too long or whose quote never closes: its first line, no more, so that
-    /// what follows is read as rows again. `window` is what a record may span at most.
-    fn open_region(&mut self, window: &[u8]) -> Result<(), EngineError> {
-        let reason = match Scanner::new(window, false, self.delimiter, self.quote).record(0) {
-            Found::Incomplete { in_quotes: true } => Reason::UnclosedQuote,
-            _ => Reason::RecordTooLong,
+    /// what follows is read as rows again. `available` bytes were there to look for its end in.
+    fn open_region(&mut self, found: Found, available: usize) -> Result<(), EngineError> {
+        let reason = match found {
+            Found::Incomplete { in_quotes: false } | Found::Record(_) => Reason::RecordTooLong,
+            Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
         };
+        if found != Found::GivenUp {
+            self.given_up = self.offset + available.min(self.grammar.max_record_bytes) as u64;
+        }
         if self.width.is_none() {
             let what = match reason {
                 Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),
                 _ => format!(
                     "the header is longer than {} bytes, the most a record may have",
-                    self.max_record_bytes
+                    self.grammar.max_record_bytes
                 ),
             };
             return Err(BadFile::new("unreadable_header", what).at_line(self.line).into());
@@ -270,12 +294,7 @@ impl Rows {
     }
 
     /// Takes the bytes up to the line's end into the open region, and closes it there. Returns how many.
-    fn extend_region(
-        &mut self,
-        input: &[u8],
-        last: bool,
-        out: &mut Outputs<'_>,
-    ) -> Result<usize, EngineError> {
+    fn extend_region(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Result<usize, EngineError> {
         let Some(mut region) = self.open.take() else { return Ok(0) };
         let (length, closed) = match memchr2(b'\n', b'\r', input) {
             Some(end) if input[end..].starts_with(b"\r\n") => (end + 2, true),
@@ -297,7 +316,10 @@ impl Rows {
             Reason::UnclosedQuote => {
                 "a quote opens in this line and does not close within the longest record".to_owned()
             }
-            _ => format!("a record that starts in this line is longer than {} bytes", self.max_record_bytes),
+            _ => format!(
+                "a record that starts in this line is longer than {} bytes",
+                self.grammar.max_record_bytes
+            ),
         };
         let rejection = Rejection {
             line: region.line,
@@ -316,11 +338,11 @@ impl Rows {
         Ok(length)
     }
 
-    fn reject(&mut self, rejection: &Rejection, out: &mut Outputs<'_>) -> Result<(), EngineError> {
+    fn reject(&mut self, rejection: &Rejection, out: &mut Outputs) -> Result<(), EngineError> {
         self.tally.counts.rows_rejected += 1;
         self.tally.spans.rejected += rejection.byte_length;
         *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
-        to_writer(&mut *out.rejects, rejection).map_err(|error| EngineError::Internal(error.to_string()))?;
+        to_writer(&mut out.rejects, rejection).map_err(|error| EngineError::Internal(error.to_string()))?;
         out.rejects.push(b'\n');
         Ok(())
     }

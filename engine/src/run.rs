@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::compression::{SNIFF_BYTES, check_text};
-use crate::deflate::Deflate;
+use crate::deflate::{Deflate, compact};
 use crate::inflate::Inflate;
 use crate::rows::{Outputs, Rows};
+use crate::scan::Grammar;
 use crate::{Compression, Dialect, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
@@ -51,31 +52,44 @@ where
     let mut inflate = Inflate::open(input).await?;
     let output_compression = options.output_compression.unwrap_or(inflate.compression);
     let mut deflate = Deflate::new(output_compression);
-    let mut rows = Rows::new(b',', b'"', options.max_record_bytes);
+    let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: options.max_record_bytes };
+    let mut rows = Rows::new(grammar);
 
     // A first look needs a few bytes: a byte-order mark has three.
     let block_bytes = options.block_bytes.max(3);
     let mut text = Vec::with_capacity(2 * block_bytes);
+    let mut out = Outputs::default();
     let mut output_bytes = 0;
-    loop {
+    let mut last = false;
+    while !last {
         // A record longer than what is there is looked at again only when twice as much is there.
         let want = block_bytes.max(text.len());
-        let last = inflate.fill(&mut text, want).await?;
+        last = inflate.fill(&mut text, want).await?;
         if rows.tally.spans.total() == 0 {
             check_text(&text[..text.len().min(SNIFF_BYTES)])?;
         }
-        let mut clean = Vec::with_capacity(text.len());
-        let mut rejected = Vec::new();
-        let used = rows.advance(&text, last, &mut Outputs { clean: &mut clean, rejects: &mut rejected })?;
-        text.drain(..used);
-        let compressed = deflate.push(clean).await?;
-        output_bytes += send(compressed, output).await.map_err(EngineError::Output)?;
-        send(rejected.into(), rejects).await.map_err(EngineError::Rejects)?;
-        if last {
-            break;
+        let mut used = 0;
+        loop {
+            out.clean.reserve(text.len() - used);
+            let progress = rows.advance(&text[used..], last, &mut out)?;
+            used += progress.used;
+            // What is sent is as large as the memory that it holds, or little would hold much.
+            if out.clean.len() >= block_bytes {
+                deflate.push(&mut out.clean).await?;
+                output_bytes += send(deflate.take(block_bytes), output).await.map_err(EngineError::Output)?;
+            }
+            if out.rejects.len() >= block_bytes {
+                send(compact(&mut out.rejects), rejects).await.map_err(EngineError::Rejects)?;
+            }
+            if !progress.full {
+                break;
+            }
         }
+        text.drain(..used);
     }
+    deflate.push(&mut out.clean).await?;
     output_bytes += send(deflate.finish().await?, output).await.map_err(EngineError::Output)?;
+    send(compact(&mut out.rejects), rejects).await.map_err(EngineError::Rejects)?;
 
     let tally = rows.tally;
     let summary = Summary {

@@ -4,7 +4,7 @@
 //! start, a doubled quote inside is one quote, what follows a closing quote is taken literally, and `\n`, `\r\n`
 //! and `\r` each end a record.
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 /// A record found in a buffer; lengths from the record's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +25,21 @@ pub(crate) struct Scan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Record(Scan),
-    /// The buffer ends inside the record, and inside quotes or not.
+    /// No end is in sight, inside quotes or not: the buffer ends first, or the longest record would.
     Incomplete {
         in_quotes: bool,
     },
+    /// It has joined a record that was given up before, and so has no end either.
+    GivenUp,
+}
+
+/// How the text is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grammar {
+    pub delimiter: u8,
+    pub quote: u8,
+    /// The longest record, line end included.
+    pub max_record_bytes: usize,
 }
 
 /// Scans the records of one buffer in order, remembering how far it is to the next byte that needs care.
@@ -36,47 +47,52 @@ pub(crate) struct Scanner<'a> {
     input: &'a [u8],
     /// Whether the input ends with this buffer.
     last: bool,
-    delimiter: u8,
-    quote: u8,
+    grammar: Grammar,
+    next_newline: usize,
     next_quote: usize,
     next_cr: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(input: &'a [u8], last: bool, delimiter: u8, quote: u8) -> Self {
-        let next_quote = memchr(quote, input).unwrap_or(input.len());
-        let next_cr = memchr(b'\r', input).unwrap_or(input.len());
-        Self { input, last, delimiter, quote, next_quote, next_cr }
+    pub(crate) fn new(input: &'a [u8], last: bool, grammar: Grammar) -> Self {
+        let first = |byte| memchr(byte, input).unwrap_or(input.len());
+        let (next_newline, next_quote, next_cr) = (first(b'\n'), first(grammar.quote), first(b'\r'));
+        Self { input, last, grammar, next_newline, next_quote, next_cr }
     }
 
-    /// Looks at the record that starts at `at`, which must not be a line end.
-    pub(crate) fn record(&mut self, at: usize) -> Found {
-        let rest = &self.input[at..];
-        if self.next_quote < at {
-            self.next_quote = memchr(self.quote, rest).map_or(self.input.len(), |i| at + i);
-        }
-        if self.next_cr < at {
-            self.next_cr = memchr(b'\r', rest).map_or(self.input.len(), |i| at + i);
-        }
-        let newline = memchr(b'\n', rest).map(|i| at + i);
-        let end = match newline {
-            Some(end) => end,
-            None if self.last => self.input.len(),
-            None if self.next_quote == self.input.len() && self.next_cr == self.input.len() => {
-                return Found::Incomplete { in_quotes: false };
+    /// Looks at the record that starts at `at`, which must not be a line end, and no further than a record may be
+    /// long.
+    ///
+    /// A record before this one was given up after it was looked at up to `given_up`. It ran over every line's end in
+    /// between, each time inside quotes, or it would have ended there. A record that is inside quotes at one of them
+    /// goes on as that one did: it has no end before `given_up`, and need not be scanned to know it.
+    pub(crate) fn record(&mut self, at: usize, given_up: usize) -> Found {
+        let input = self.input;
+        let forward = |next: &mut usize, byte| {
+            if *next < at {
+                *next = memchr(byte, &input[at..]).map_or(input.len(), |i| at + i);
             }
-            None => return scan_with_care(rest, self.last, self.delimiter, self.quote),
         };
+        forward(&mut self.next_newline, b'\n');
+        forward(&mut self.next_quote, self.grammar.quote);
+        forward(&mut self.next_cr, b'\r');
+        let window_end = input.len().min(at + self.grammar.max_record_bytes);
+        let last = self.last && window_end == input.len();
         // Most records: a line without a quote, and without a `\r` but for one right before the `\n`.
-        let content_end = if self.next_cr + 1 == end && newline.is_some() { self.next_cr } else { end };
+        let (end, newline) = (self.next_newline.min(window_end), self.next_newline < window_end);
+        let content_end = if newline && self.next_cr + 1 == end { self.next_cr } else { end };
         if self.next_quote < end || self.next_cr < content_end {
-            return scan_with_care(rest, self.last, self.delimiter, self.quote);
+            let given_up = given_up.saturating_sub(at);
+            return scan_with_care(&input[at..window_end], last, self.grammar, given_up);
         }
-        let content = &self.input[at..content_end];
+        if !newline && !last {
+            return Found::Incomplete { in_quotes: false };
+        }
+        let content = &input[at..content_end];
         Found::Record(Scan {
             content: content.len(),
-            total: end - at + usize::from(newline.is_some()),
-            width: memchr_iter(self.delimiter, content).count() + 1,
+            total: end - at + usize::from(newline),
+            width: memchr_iter(self.grammar.delimiter, content).count() + 1,
             canonical: true,
             lines: 1,
         })
@@ -84,7 +100,8 @@ impl<'a> Scanner<'a> {
 }
 
 /// One field at a time: for records with quotes or a bare `\r`.
-fn scan_with_care(input: &[u8], last: bool, delimiter: u8, quote: u8) -> Found {
+fn scan_with_care(input: &[u8], last: bool, grammar: Grammar, given_up: usize) -> Found {
+    let Grammar { delimiter, quote, .. } = grammar;
     let mut width = 1;
     let mut canonical = true;
     let mut lines = 1;
@@ -93,8 +110,9 @@ fn scan_with_care(input: &[u8], last: bool, delimiter: u8, quote: u8) -> Found {
         // At a field's start.
         let mut quoted = None;
         if input.get(at) == Some(&quote) {
-            let Some(field) = scan_quoted(&input[at..], delimiter, quote) else {
-                return Found::Incomplete { in_quotes: true };
+            let field = match scan_quoted(&input[at..], grammar, given_up.saturating_sub(at)) {
+                Ok(field) => field,
+                Err(found) => return found,
             };
             at += field.length;
             lines += field.newlines;
@@ -139,12 +157,22 @@ struct Quoted {
     needs_quotes: bool,
 }
 
-/// The quoted field that `input` starts with; nothing if it doesn't close in there.
-fn scan_quoted(input: &[u8], delimiter: u8, quote: u8) -> Option<Quoted> {
+/// The quoted field that `input` starts with; what is to be said of the record if it doesn't close in there.
+fn scan_quoted(
+    input: &[u8],
+    Grammar { delimiter, quote, .. }: Grammar,
+    given_up: usize,
+) -> Result<Quoted, Found> {
+    let known = &input[..given_up.min(input.len())];
     let mut at = 1;
     let mut doubled = false;
     loop {
-        at += memchr(quote, &input[at..])? + 1;
+        if let Some(i) = known.get(at..).and_then(|known| memchr2(quote, b'\n', known))
+            && known[at + i] == b'\n'
+        {
+            return Err(Found::GivenUp);
+        }
+        at += memchr(quote, &input[at..]).ok_or(Found::Incomplete { in_quotes: true })? + 1;
         if input.get(at) != Some(&quote) {
             break;
         }
@@ -152,7 +180,7 @@ fn scan_quoted(input: &[u8], delimiter: u8, quote: u8) -> Option<Quoted> {
         at += 1;
     }
     let content = &input[1..at - 1];
-    Some(Quoted {
+    Ok(Quoted {
         length: at,
         newlines: memchr_iter(b'\n', content).count() as u64,
         needs_quotes: doubled || memchr3(delimiter, b'\n', b'\r', content).is_some(),
@@ -164,7 +192,8 @@ mod tests {
     use super::*;
 
     fn scan(input: &[u8], last: bool) -> Found {
-        Scanner::new(input, last, b',', b'"').record(0)
+        let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 100 };
+        Scanner::new(input, last, grammar).record(0, 0)
     }
 
     fn record(content: usize, total: usize, width: usize, canonical: bool, lines: u64) -> Found {
@@ -198,5 +227,16 @@ mod tests {
     fn a_quote_at_the_buffers_end_may_be_doubled_in_the_next() {
         // Taken as closed, then the field's end is missing: incomplete either way.
         assert_eq!(scan(b"x,\"a\"", false), Found::Incomplete { in_quotes: false });
+    }
+
+    #[test]
+    fn what_joins_a_record_given_up_is_given_up() {
+        let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 100 };
+        let scan = |input, given_up| Scanner::new(input, false, grammar).record(0, given_up);
+        assert_eq!(scan(b"a,\"b\nc\"\n", 5), Found::GivenUp);
+        assert_eq!(scan(b"a,\"b\"\"\nc\"\n", 7), Found::GivenUp);
+        // The line's end inside quotes lies beyond what is known.
+        assert_eq!(scan(b"a,\"b\nc\"\n", 4), record(7, 8, 2, true, 2));
+        assert_eq!(scan(b"a,\"b,c\"\n", 100), record(7, 8, 2, true, 1));
     }
 }

@@ -100,3 +100,44 @@ fn what_is_no_csv_is_refused_by_name() {
     assert_eq!(run_bad(b"GIF89a\x00\x01").code, "not_csv");
     assert_eq!(run_bad(b"\"id,name\n1,a\n").code, "unreadable_header");
 }
+
+#[test]
+fn a_file_whose_every_line_opens_a_quote_is_read_in_one_pass() {
+    // From each line's start, no record ever ends: scanned once a line, this would take hours.
+    let input = [&b"id,name\n"[..], &b"a\",\"\n".repeat(100_000)].concat();
+    let ran = run(&input);
+    assert_eq!(ran.summary.counts, counts(100_000, 0, 100_000));
+    assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"));
+}
+
+#[test]
+fn carriage_returns_alone_are_read_in_one_pass() {
+    let input = [&b"id,name\r"[..], &b"1,2\r".repeat(1_000_000)].concat();
+    assert_eq!(run(&input).summary.counts, counts(1_000_000, 1_000_000, 0));
+}
+
+/// Keeps what it is given, as a part of an upload does until it is full, and says how large each piece is.
+#[derive(Default)]
+struct Held(Vec<bytes::Bytes>);
+
+impl engine::Sink for Held {
+    async fn write(&mut self, chunk: bytes::Bytes) -> std::io::Result<()> {
+        self.0.push(chunk);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_few_hold_little_and_rejects_that_are_many_come_in_pieces() {
+    // Per block one row is kept; a record just under the limit makes the buffer as large as it gets.
+    let long = [&b"1,"[..], &vec![b'x'; 1_000_000], b"\n"].concat();
+    let block = [&b"2,b\n"[..], &b"x\n".repeat(130_000)].concat();
+    let input = [&b"id,name\n"[..], &long, &block.repeat(8)].concat();
+    let (mut clean, mut rejects) = (Held::default(), Held::default());
+    let stream = crate::harness::Chunks::new(&input, &[1 << 20]);
+    let summary = engine::run(stream, &mut clean, &mut rejects, &Options::default()).await.unwrap();
+    assert_eq!(summary.counts, counts(9 + 8 * 130_000, 9, 8 * 130_000));
+    assert_eq!(clean.0.len(), 2, "small pieces are gathered");
+    let largest = rejects.0.iter().map(bytes::Bytes::len).max().unwrap();
+    assert!(largest < 2 << 20, "a piece of {largest} bytes");
+}
