@@ -1,5 +1,8 @@
 //! The AWS SDK, set up once for every client.
 
+use std::time::Duration;
+
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::{Builder, tls};
 
 /// Region, credentials and endpoints from the environment, and the HTTP client: TLS by rustls on ring, or plain
@@ -13,7 +16,17 @@ pub async fn sdk_config() -> aws_config::SdkConfig {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https()
     };
-    aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http).load().await
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    config.http_client(http).timeout_config(time_outs()).load().await
+}
+
+/// A request that gets no answer is tried again rather than waited for. A part of an upload counts as a request: the
+/// largest takes this long at 2 MiB/s.
+fn time_outs() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_mins(1))
+        .build()
 }
 
 /// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.
@@ -35,6 +48,7 @@ pub fn s3_client_at(endpoint: &str, access_key: &str, secret_key: &str) -> aws_s
         .endpoint_url(endpoint)
         .force_path_style(true)
         .http_client(Builder::new().build_http())
+        .timeout_config(time_outs())
         .build();
     aws_sdk_s3::Client::from_conf(config)
 }

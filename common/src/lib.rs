@@ -7,7 +7,7 @@
 //! - [`document`]: small JSON objects, read and written whole.
 //! - [`store`]: objects: [`store::Store`] and its implementations.
 //! - [`read`]: an object as a stream, by several ranges at once.
-//! - [`write`]: a stream as an object, by parts, visible only when complete.
+//! - [`mod@write`]: a stream as an object, by parts, visible only when complete.
 //! - [`topic`]: messages out, to SNS.
 //! - [`trace`]: the context that makes one file one trace.
 //! - [`telemetry`], [`metrics`]: logs and measurements.

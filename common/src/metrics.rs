@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::contract::{Receipt, Status};
 
 /// Where the metrics appear in CloudWatch.
-pub const NAMESPACE: &str = "Penstock";
+const NAMESPACE: &str = "Penstock";
 
 /// A metric's value and CloudWatch's unit for it.
 type Measured = (&'static str, &'static str, u64);

@@ -108,7 +108,9 @@ async fn fetch_once(
     received: &mut u64,
 ) -> Result<(), StoreError> {
     let what = || format!("get {} of {object}", range.header());
-    let mut body = store.get(object, Some(range), Some(etag)).await?;
+    let waited = tokio::time::timeout(plan.stall, store.get(object, Some(range), Some(etag))).await;
+    let mut body =
+        waited.map_err(|elapsed| StoreError::new(ErrorKind::Transient, what()).caused_by(elapsed))??;
     let mut left = range.length;
     while left > 0 {
         let next = tokio::time::timeout(plan.stall, body.stream.next()).await;

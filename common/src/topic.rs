@@ -17,7 +17,7 @@ pub struct Message {
     pub subject: Option<String>,
     /// The body.
     pub body: String,
-    /// String attributes, for filter policies and tracing. At most [`MAX_ATTRIBUTES`], none empty.
+    /// String attributes, for filter policies and tracing. At most [`MAX_ATTRIBUTES`]; empty ones are left out.
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -57,6 +57,9 @@ impl SnsTopic {
 #[async_trait]
 impl Topic for SnsTopic {
     async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        if message.attributes.len() > MAX_ATTRIBUTES {
+            return Err(self.error(format!("more than {MAX_ATTRIBUTES} attributes")));
+        }
         let mut request = self.client.publish().topic_arn(&self.arn).message(message.body);
         request = request.set_subject(message.subject);
         // SNS refuses a publish with an empty value.

@@ -27,12 +27,6 @@ pub struct WritePlan {
     pub in_flight: usize,
 }
 
-impl Default for WritePlan {
-    fn default() -> Self {
-        Self { part_bytes: 8 * 1024 * 1024, max_part_bytes: 8 * 1024 * 1024, in_flight: 2 }
-    }
-}
-
 impl WritePlan {
     /// Bytes of part `number`: they double every thousand parts, so that the first stay small.
     fn part_bytes(&self, number: u32) -> u64 {
@@ -119,6 +113,11 @@ impl ObjectWriter {
         self.size
     }
 
+    /// Changes the MIME type, as long as no part has been sent.
+    pub fn set_content_type(&mut self, content_type: &'static str) {
+        self.new.content_type = content_type;
+    }
+
     /// CRC-64/NVME of all bytes taken so far, base64.
     pub fn checksum(&self) -> String {
         checksum_base64(self.crc_with(self.part.crc.finalize(), self.part.length))
@@ -150,7 +149,8 @@ impl ObjectWriter {
 
     /// Sends what is left and makes the object visible, under `condition`.
     ///
-    /// After an error the writer can be asked again with another condition: the parts are kept until it is dropped.
+    /// After a refused condition ([`ErrorKind::Precondition`]) the writer can be asked again with another one: the
+    /// parts are kept until it is dropped.
     pub async fn finish(&mut self, condition: &Condition) -> Result<Finished, StoreError> {
         if self.upload.is_none() {
             let payload = Payload {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aws_lambda_events::event::sqs::SqsMessage;
-use common::contract::{EVENT_TYPE_FAILED, FileEvent, Status};
+use common::contract::FileEvent;
 use common::trace;
 use opentelemetry::trace::SpanContext;
 use serde::Deserialize;
@@ -66,10 +66,6 @@ impl<'a> Delivery<'a> {
     /// The event, checked to be one that this system's processor can have published.
     pub(crate) fn event(&self, output_bucket: &str) -> Result<FileEvent, MessageError> {
         let event = FileEvent::parse(self.body.as_ref().ok_or(MessageError::NoBody)?)?;
-        let failed = event.data.receipt.status == Status::Failed;
-        if failed != (event.event_type == EVENT_TYPE_FAILED) {
-            return Err(MessageError::Contradiction("its type is not its receipt's status"));
-        }
         if event.data.receipt_object.bucket != output_bucket {
             return Err(MessageError::Contradiction("its receipt lies in another system's bucket"));
         }

@@ -38,7 +38,7 @@ pub enum RawEncoding {
     Utf8,
     /// In base64: they were not.
     Base64,
-    /// Only the first [`CUT_BYTES`] of them, base64; read the rest at `byte_offset` of the decompressed source.
+    /// Only the first 64 KiB of them, base64; read the rest at `byte_offset` of the decompressed source.
     Cut,
 }
 

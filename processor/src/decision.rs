@@ -56,14 +56,18 @@ pub enum Decision {
 /// Decides. The order of the rules is design.md's, 'Exactly one effect'.
 pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
     if let Some((receipt, _)) = &found.receipt {
-        if receipt.source.bucket != intent.source.bucket {
+        let other_bucket = receipt.source.bucket != intent.source.bucket;
+        if other_bucket && receipt.status == Status::Processed {
             return Decision::Taken { by: receipt.source.bucket.clone() };
         }
         let same = receipt.source.is_same(intent.source) && receipt.recipe.sha256 == intent.recipe_sha256;
         if same && receipt.status == Status::Processed {
             return Decision::Republish(Box::new(receipt.clone()));
         }
-        if !same && is_later(receipt.source.sequencer.as_ref(), intent.source.sequencer.as_ref()) {
+        if !same
+            && !other_bucket
+            && is_later(receipt.source.sequencer.as_ref(), intent.source.sequencer.as_ref())
+        {
             return Decision::Superseded;
         }
     }
@@ -90,7 +94,7 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
 }
 
 /// Whether `theirs` came after `ours`. A missing one, as in a replay, never counts as older.
-fn is_later(theirs: Option<&Sequencer>, ours: Option<&Sequencer>) -> bool {
+pub(crate) fn is_later(theirs: Option<&Sequencer>, ours: Option<&Sequencer>) -> bool {
     matches!((theirs, ours), (Some(theirs), Some(ours)) if theirs.is_later_than(ours))
 }
 

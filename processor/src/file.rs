@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::contract::{
     Failure, FileEvent, Location, ObjectRef, Output, Receipt, Source, Status, clean_key, event_id,
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use opentelemetry::trace::SpanContext;
 
 use crate::Processor;
-use crate::decision::{Decision, Found, Intent, decide};
+use crate::decision::{Decision, Found, Intent, decide, is_later};
 use crate::outputs::{self, ObjectSink, store_error};
 use crate::receipt;
 
@@ -60,6 +61,8 @@ pub enum FileError {
     Contended {
         /// What changes.
         object: ObjectRef,
+        /// The last refusal.
+        source: Option<StoreError>,
     },
 }
 
@@ -72,6 +75,9 @@ impl From<DocumentError> for FileError {
     }
 }
 
+/// Why a file is superseded that is still there.
+const NEWER: &str = "a newer version of the file has been processed";
+
 /// How often to look and decide again before giving the invocation up.
 const MAX_TRIES: u32 = 8;
 
@@ -81,11 +87,15 @@ pub struct File<'a> {
     source: Source,
     /// The id of the outcome, should it be processed.
     event_id: String,
+    span: SpanContext,
+    started_at: Timestamp,
+}
+
+/// Where a file's objects lie.
+struct Places {
     clean: ObjectRef,
     rejects: ObjectRef,
     receipt: ObjectRef,
-    span: SpanContext,
-    started_at: Timestamp,
 }
 
 /// What the engine made, not visible yet.
@@ -98,28 +108,19 @@ struct Work {
 pub async fn process(processor: &Processor, source: Source, span: SpanContext) -> Result<Outcome, FileError> {
     let started_at = Timestamp::now();
     let event_id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
-    let object = |key| ObjectRef::new(&processor.output_bucket, key);
-    let keys =
-        (|| Ok((clean_key(&source.key)?, rejects_key(&source.key, &event_id)?, receipt_key(&source.key)?)))();
-    let (clean, rejects, receipt, too_long) = match keys {
-        Ok((clean, rejects, receipt)) => (clean, rejects, receipt, None),
-        Err(error) => (String::new(), String::new(), failure_receipt_key(&source.key), Some(error)),
-    };
-    let file = File {
-        processor,
-        event_id,
-        clean: object(clean),
-        rejects: object(rejects),
-        receipt: object(receipt),
-        span,
-        started_at,
-        source,
-    };
-    match too_long {
-        None => file.run().await,
-        Some(error) => {
-            let error: common::contract::KeyTooLong = error;
-            file.fail(failure("key_too_long", format!("{error}: give the file a shorter key"))).await
+    let place = |key| ObjectRef::new(&processor.output_bucket, key);
+    let keys = [clean_key(&source.key), rejects_key(&source.key, &event_id), receipt_key(&source.key)];
+    let [clean, rejects, receipt] = keys;
+    let file = File { processor, source, event_id, span, started_at };
+    match (clean, rejects, receipt) {
+        (Ok(clean), Ok(rejects), Ok(receipt)) => {
+            let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
+            file.run(&places).await
+        }
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+            let object = place(failure_receipt_key(&file.source.key));
+            let message = format!("{error}: give the file a shorter key");
+            file.fail_at(&object, failure("key_too_long", message)).await
         }
     }
 }
@@ -129,19 +130,19 @@ fn failure(code: &str, message: String) -> Failure {
 }
 
 impl File<'_> {
-    async fn run(self) -> Result<Outcome, FileError> {
-        let found = self.look().await?;
-        if let Some(outcome) = self.settle(&self.decide(&found)).await? {
+    async fn run(&self, places: &Places) -> Result<Outcome, FileError> {
+        let found = self.look(places).await?;
+        if let Some(outcome) = self.settle(&self.decide(&found), places).await? {
             return Ok(outcome);
         }
-        let work = match self.work().await {
+        let work = match self.work(places).await {
             Ok(work) => work,
-            Err(EngineError::BadFile(bad)) => return self.fail(receipt::failure(&bad)).await,
+            Err(EngineError::BadFile(bad)) => return self.fail(receipt::failure(&bad), places).await,
             Err(error) => return gone_or(error),
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
-            .then(|| (self.rejects.bucket.clone(), self.rejects.key.clone()));
-        let (made, condition) = match self.commit_output(work, found).await? {
+            .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
+        let (made, condition) = match self.commit_output(work, found, places).await? {
             Committed::Output(output, condition) => (output, condition),
             Committed::Settled(outcome) => return Ok(outcome),
         };
@@ -149,14 +150,14 @@ impl File<'_> {
         let recipe = &self.processor.recipe;
         let receipt =
             receipt::processed(&self.source, recipe, &summary, vec![output], rejects, self.started_at);
-        self.commit_receipt(receipt, condition).await
+        self.commit_receipt(receipt, condition, places).await
     }
 
     /// What is in the output bucket now.
-    async fn look(&self) -> Result<Found, FileError> {
+    async fn look(&self, places: &Places) -> Result<Found, FileError> {
         let store = &*self.processor.store;
-        let receipt = document::read(store, &self.receipt).await?.map(|found| (found.value, found.etag));
-        Ok(Found { receipt, output: store.head(&self.clean).await? })
+        let receipt = document::read(store, &places.receipt).await?.map(|found| (found.value, found.etag));
+        Ok(Found { receipt, output: store.head(&places.clean).await? })
     }
 
     fn decide(&self, found: &Found) -> Decision {
@@ -165,40 +166,41 @@ impl File<'_> {
     }
 
     /// Carries out a decision that needs no work; nothing if it needs some.
-    async fn settle(&self, decision: &Decision) -> Result<Option<Outcome>, FileError> {
+    async fn settle(&self, decision: &Decision, places: &Places) -> Result<Option<Outcome>, FileError> {
         Ok(match decision {
             Decision::Republish(receipt) => {
-                self.publish(receipt, &self.receipt).await?;
+                self.publish(receipt, &places.receipt).await?;
                 Some(Outcome::Republished(receipt.clone()))
             }
-            Decision::Superseded => {
-                Some(Outcome::Superseded("a newer version of the file has been processed"))
+            Decision::Superseded => Some(Outcome::Superseded(NEWER)),
+            Decision::Taken { by } => {
+                let message = format!(
+                    "a file of the same key from bucket {by} has the output's name: rename one of them"
+                );
+                Some(self.fail_beside(failure("output_taken", message)).await?)
             }
-            Decision::Taken { by } => Some(self.fail_beside(by).await?),
             Decision::Process { .. } | Decision::Adopt { .. } => None,
         })
     }
 
-    /// Carries out a decision that was reached when the work was done already.
-    async fn settled(&self, decision: &Decision) -> Result<Outcome, FileError> {
-        let outcome = self.settle(decision).await?;
-        Ok(outcome.unwrap_or(Outcome::Superseded("it has been processed")))
-    }
-
     /// Runs the engine from the source into uploads; rejects are finished, the clean file is not.
-    async fn work(&self) -> Result<Work, EngineError> {
+    async fn work(&self, places: &Places) -> Result<Work, EngineError> {
         let processor = self.processor;
         let store = || Arc::clone(&processor.store);
         let source = &self.source;
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.map_err(io::Error::other));
         let writer =
-            outputs::clean_writer(store(), self.clean.clone(), source, &self.event_id, processor.write);
+            outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
         let mut clean = ObjectSink(writer);
-        let rejects = outputs::rejects_writer(store(), self.rejects.clone(), processor.write_rejects);
+        let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
         let mut rejects = ObjectSink(rejects);
         let ran = async {
             let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
+            if summary.input_bytes != source.size {
+                let (read, size) = (summary.input_bytes, source.size);
+                return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));
+            }
             if summary.counts.rows_rejected > 0 {
                 let finished = rejects.0.finish(&Condition::Always).await;
                 finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?;
@@ -217,12 +219,17 @@ impl File<'_> {
     }
 
     /// Makes the clean file visible, unless somebody newer or a twin came first.
-    async fn commit_output(&self, mut work: Work, mut found: Found) -> Result<Committed, FileError> {
-        for _ in 0..MAX_TRIES {
-            let decision = self.decide(&found);
-            let (condition, receipt) = match decision {
+    async fn commit_output(
+        &self,
+        mut work: Work,
+        mut found: Found,
+        places: &Places,
+    ) -> Result<Committed, FileError> {
+        let mut last_error = None;
+        for tries in 0..MAX_TRIES {
+            let (condition, receipt) = match self.decide(&found) {
                 Decision::Process { output, receipt } => (output, receipt),
-                Decision::Adopt { output, receipt } => match adopted(&mut work, &self.clean, &output) {
+                Decision::Adopt { output, receipt } => match adopted(&work, &places.clean, &output) {
                     Some(output) => {
                         abort(work.writer).await;
                         return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
@@ -232,18 +239,21 @@ impl File<'_> {
                 },
                 settled => {
                     abort(work.writer).await;
-                    let outcome = self.settle(&settled).await?;
-                    return Ok(Committed::Settled(
-                        outcome.unwrap_or(Outcome::Superseded("it has been processed")),
-                    ));
+                    let outcome = self.settle(&settled, places).await?;
+                    return Ok(Committed::Settled(outcome.unwrap_or(Outcome::Superseded(NEWER))));
                 }
             };
             match work.writer.finish(&condition).await {
                 Ok(finished) => {
-                    let output = outputs::output(&self.clean, finished);
+                    let output = outputs::output(&places.clean, finished);
                     return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
                 }
-                Err(error) if is_race(&error) => found = self.look().await?,
+                Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::NotFound) => {
+                    last_error = Some(error);
+                    pause(tries).await;
+                    found = self.look(places).await?;
+                }
+                // A conflict (409) among them: S3 wants the parts uploaded anew, which Lambda's retry does.
                 Err(error) => {
                     // The first error is the one told.
                     abort(work.writer).await;
@@ -252,91 +262,101 @@ impl File<'_> {
             }
         }
         abort(work.writer).await;
-        Err(FileError::Contended { object: self.clean.clone() })
+        Err(FileError::Contended { object: places.clean.clone(), source: last_error })
     }
 
-    /// Writes the receipt, unless somebody newer or a twin came first, and publishes.
-    async fn commit_receipt(&self, receipt: Receipt, mut condition: Condition) -> Result<Outcome, FileError> {
+    /// Writes a `processed` receipt, unless somebody newer or a twin came first, and publishes.
+    async fn commit_receipt(
+        &self,
+        receipt: Receipt,
+        mut condition: Condition,
+        places: &Places,
+    ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
-        for _ in 0..MAX_TRIES {
-            match document::write(store, &self.receipt, &receipt, &condition).await {
+        let ours = receipt.outputs.first().map(|output| output.etag.as_str());
+        let mut last_error = None;
+        for tries in 0..MAX_TRIES {
+            match document::write(store, &places.receipt, &receipt, &condition).await {
                 Ok(_) => {
-                    self.publish(&receipt, &self.receipt).await?;
-                    return Ok(match receipt.status {
-                        Status::Processed => Outcome::Processed(Box::new(receipt)),
-                        Status::Failed => Outcome::Failed(Box::new(receipt)),
-                    });
+                    self.publish(&receipt, &places.receipt).await?;
+                    return Ok(Outcome::Processed(Box::new(receipt)));
                 }
-                Err(error) if is_race(&error) => {}
+                Err(error) if is_race(&error) => last_error = Some(error),
                 Err(error) => return Err(error.into()),
             }
-            let found = self.look().await?;
-            if let Some(outcome) = self.settle_failure(&receipt, &found).await? {
-                return Ok(outcome);
-            }
-            let replaced = found.receipt.as_ref().map(|(_, etag)| etag.clone());
-            let current = found.output.as_ref().map(|output| output.etag.as_str());
+            pause(tries).await;
+            let found = self.look(places).await?;
+            let ours_is_current = found.output.as_ref().map(|output| output.etag.as_str()) == ours;
+            let theirs = found.receipt.as_ref().map(|(_, etag)| Condition::IfMatch(etag.clone()));
             condition = match self.decide(&found) {
                 // A twin's receipt that names an output which ours has replaced since.
-                Decision::Republish(theirs)
-                    if receipt.status == Status::Processed
-                        && theirs.outputs != receipt.outputs
-                        && current == receipt.outputs.first().map(|output| output.etag.as_str()) =>
-                {
-                    replaced.map_or(Condition::IfAbsent, Condition::IfMatch)
+                Decision::Republish(twin) if ours_is_current && twin.outputs != receipt.outputs => {
+                    theirs.unwrap_or(Condition::IfAbsent)
                 }
-                settled @ (Decision::Republish(_) | Decision::Superseded | Decision::Taken { .. }) => {
-                    return self.settled(&settled).await;
+                Decision::Process { receipt, .. } | Decision::Adopt { receipt, .. } if ours_is_current => {
+                    receipt
                 }
-                Decision::Process { receipt, .. } | Decision::Adopt { receipt, .. } => receipt,
+                // Our output has been replaced. A receipt must not name what is no longer there.
+                Decision::Process { .. } | Decision::Adopt { .. } => break,
+                settled => {
+                    let outcome = self.settle(&settled, places).await?;
+                    return Ok(outcome.unwrap_or(Outcome::Superseded(NEWER)));
+                }
             };
         }
-        Err(FileError::Contended { object: self.receipt.clone() })
+        Err(FileError::Contended { object: places.receipt.clone(), source: last_error })
     }
 
-    /// Says that the file can never be processed. Never in the place of a `processed` receipt of the same source.
-    async fn fail(&self, failure: Failure) -> Result<Outcome, FileError> {
-        let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
-        let found = document::read::<Receipt>(&*self.processor.store, &self.receipt).await?;
-        let found = Found { receipt: found.map(|found| (found.value, found.etag)), output: None };
-        if let Some(outcome) = self.settle_failure(&receipt, &found).await? {
-            return Ok(outcome);
-        }
-        match self.decide(&found) {
-            Decision::Process { receipt: condition, .. } => self.commit_receipt(receipt, condition).await,
-            settled => self.settled(&settled).await,
-        }
-    }
-
-    /// A failure that was told before is told again from the receipt of then, so that its time stays the same.
-    async fn settle_failure(&self, receipt: &Receipt, found: &Found) -> Result<Option<Outcome>, FileError> {
-        match &found.receipt {
-            Some((theirs, _)) if theirs.status == Status::Failed && theirs.event_id == receipt.event_id => {
-                self.publish(theirs, &self.receipt).await?;
-                Ok(Some(Outcome::Republished(Box::new(theirs.clone()))))
+    /// Says that the file can never be processed. Never in the place of a `processed` receipt of the same source, nor
+    /// of another bucket's file.
+    async fn fail(&self, failure: Failure, places: &Places) -> Result<Outcome, FileError> {
+        let found = document::read::<Receipt>(&*self.processor.store, &places.receipt).await?;
+        match found.map(|found| found.value) {
+            Some(theirs) if theirs.source.bucket != self.source.bucket => self.fail_beside(failure).await,
+            Some(theirs) if theirs.status == Status::Processed && theirs.source.is_same(&self.source) => {
+                self.fail_beside(failure).await
             }
-            _ => Ok(None),
+            _ => self.fail_at(&places.receipt, failure).await,
         }
     }
 
-    /// Says that another bucket's file has the name, in a place of this file's own.
-    async fn fail_beside(&self, by: &str) -> Result<Outcome, FileError> {
-        let store = &*self.processor.store;
+    /// Says so in a place of this file's own.
+    async fn fail_beside(&self, failure: Failure) -> Result<Outcome, FileError> {
         let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
-        let object = ObjectRef::new(&self.processor.output_bucket, key);
-        let message =
-            format!("a file of the same key from bucket {by} has the output's name: rename one of them");
-        let failure = failure("output_taken", message);
+        self.fail_at(&ObjectRef::new(&self.processor.output_bucket, key), failure).await
+    }
+
+    /// Writes a `failed` receipt and publishes. A failure that was told before is told again from the receipt of
+    /// then, so that its time stays the same.
+    async fn fail_at(&self, object: &ObjectRef, failure: Failure) -> Result<Outcome, FileError> {
+        let store = &*self.processor.store;
         let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
-        let receipt = match document::read::<Receipt>(store, &object).await? {
-            Some(found) if found.value.event_id == receipt.event_id => found.value,
-            _ => {
-                document::write(store, &object, &receipt, &Condition::Always).await?;
-                receipt
+        let mut last_error = None;
+        for tries in 0..MAX_TRIES {
+            let condition = match document::read::<Receipt>(store, object).await? {
+                None => Condition::IfAbsent,
+                Some(found) if found.value.event_id == receipt.event_id => {
+                    self.publish(&found.value, object).await?;
+                    return Ok(Outcome::Republished(Box::new(found.value)));
+                }
+                Some(found)
+                    if is_later(found.value.source.sequencer.as_ref(), self.source.sequencer.as_ref()) =>
+                {
+                    return Ok(Outcome::Superseded(NEWER));
+                }
+                Some(found) => Condition::IfMatch(found.etag),
+            };
+            match document::write(store, object, &receipt, &condition).await {
+                Ok(_) => {
+                    self.publish(&receipt, object).await?;
+                    return Ok(Outcome::Failed(Box::new(receipt)));
+                }
+                Err(error) if is_race(&error) => last_error = Some(error),
+                Err(error) => return Err(error.into()),
             }
-        };
-        self.publish(&receipt, &object).await?;
-        Ok(Outcome::Failed(Box::new(receipt)))
+            pause(tries).await;
+        }
+        Err(FileError::Contended { object: object.clone(), source: last_error })
     }
 
     async fn publish(&self, receipt: &Receipt, object: &ObjectRef) -> Result<(), FileError> {
@@ -349,6 +369,12 @@ impl File<'_> {
         self.processor.topic.publish(Message { subject: None, body, attributes }).await?;
         Ok(())
     }
+}
+
+/// Waits a little before looking again, so that whoever is at it can finish.
+async fn pause(tries: u32) {
+    let most = Duration::from_millis(20) * 2u32.saturating_pow(tries.min(5));
+    tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
 }
 
 /// A source that went or changed while it was read is superseded; any other failure is one.
@@ -377,7 +403,7 @@ fn is_race(error: &StoreError) -> bool {
 }
 
 /// The twin's output in the receipt's words, if it has the bytes that ours would have.
-fn adopted(work: &mut Work, object: &ObjectRef, theirs: &common::store::ObjectMeta) -> Option<Output> {
+fn adopted(work: &Work, object: &ObjectRef, theirs: &common::store::ObjectMeta) -> Option<Output> {
     let ours = work.writer.checksum();
     let same = theirs.size == work.writer.size()
         && theirs.checksum_crc64nvme.as_ref().is_none_or(|checksum| *checksum == ours);

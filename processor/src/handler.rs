@@ -1,15 +1,17 @@
 //! An event's records, one file each.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::s3::{S3Event, S3EventRecord};
-use common::contract::{ObjectRef, Sequencer, Source};
+use common::contract::{ObjectRef, Sequencer, Source, Status, event_id, json_fault};
 use common::store::StoreError;
 use common::{metrics, telemetry, trace};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use opentelemetry::trace::SpanContext;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::Processor;
@@ -19,8 +21,8 @@ use crate::file::{self, FileError, Outcome};
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
     /// The event is none of S3's.
-    #[error("not an S3 event")]
-    NotAnEvent(#[source] serde_json::Error),
+    #[error("not an S3 event: {0}")]
+    NotAnEvent(String),
     /// A record lacks what it must have.
     #[error("a record of the event has no {0}")]
     Incomplete(&'static str),
@@ -33,6 +35,9 @@ pub enum HandlerError {
     /// A file was not done.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file was given up before Lambda's time-out.
+    #[error("the function's time is up: give it a longer time-out, or split the file")]
+    OutOfTime(#[source] tokio::time::error::Elapsed),
 }
 
 impl From<HandlerError> for Diagnostic {
@@ -43,6 +48,7 @@ impl From<HandlerError> for Diagnostic {
             }
             HandlerError::Store(_) => "Penstock.Store",
             HandlerError::File(_) => "Penstock.File",
+            HandlerError::OutOfTime(_) => "Penstock.OutOfTime",
         };
         Self { error_type: error_type.into(), error_message: telemetry::chain(&error) }
     }
@@ -65,23 +71,25 @@ pub struct Answer {
 
 /// Handles one invocation: every record of it, also after one has failed.
 pub async fn handle(processor: &Processor, event: LambdaEvent<Value>) -> Result<Answer, HandlerError> {
+    let event_deadline = event.context.deadline();
     let invocation = event.context.xray_trace_id.as_deref().and_then(trace::from_xray);
     if event.payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {
         tracing::info!("S3's test event: the bucket and this function are connected");
         return Ok(Answer { ignored: 1, ..Answer::default() });
     }
-    let event: S3Event = serde_json::from_value(event.payload).map_err(HandlerError::NotAnEvent)?;
+    let event: S3Event = serde_json::from_value(event.payload)
+        .map_err(|error| HandlerError::NotAnEvent(json_fault(&error)))?;
     let mut answer = Answer::default();
+    let deadline = deadline(event_deadline);
     let mut first_error = None;
     for record in event.records {
-        match handle_record(processor, record, invocation.as_ref()).await {
+        match handle_record(processor, record, invocation.as_ref(), deadline).await {
             Ok(None) => answer.ignored += 1,
             Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
             Ok(Some(Outcome::Failed(_))) => answer.failed += 1,
             Ok(Some(Outcome::Republished(_))) => answer.republished += 1,
             Ok(Some(Outcome::Superseded(_))) => answer.superseded += 1,
             Err(error) => {
-                tracing::error!(error = telemetry::chain(&error), "a file was not done; Lambda tries again");
                 first_error.get_or_insert(error);
             }
         }
@@ -94,6 +102,7 @@ async fn handle_record(
     processor: &Processor,
     record: S3EventRecord,
     invocation: Option<&SpanContext>,
+    deadline: Instant,
 ) -> Result<Option<Outcome>, HandlerError> {
     let name = record.event_name.as_deref().unwrap_or_default();
     if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
@@ -125,15 +134,34 @@ async fn handle_record(
     let uploader = trace::extract(&metadata);
     let span = trace::new_span(uploader.as_ref().or(invocation));
     let trace_id = span.trace_id().to_string();
-    let log = tracing::info_span!("file", key = source.key, bucket = source.bucket, trace_id);
+    let id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
+    // Of the highest level, so that `RUST_LOG=warn` keeps it.
+    let log = tracing::error_span!("file", key = source.key, bucket = source.bucket, trace_id, event_id = id);
     async {
         let key = source.key.clone();
-        let outcome = file::process(processor, source, span).await?;
+        let done = tokio::time::timeout_at(deadline, file::process(processor, source, span)).await;
+        let done = done.map_err(HandlerError::OutOfTime).and_then(|done| done.map_err(HandlerError::File));
+        if let Err(error) = &done {
+            tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
+            if matches!(error, HandlerError::OutOfTime(_)) {
+                // The uploads given up are being aborted; Lambda freezes what still runs once this has answered.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        let outcome = done?;
         report(processor, &key, &outcome, &trace_id);
         Ok(Some(outcome))
     }
     .instrument(log)
     .await
+}
+
+/// When to give a file up, so that its uploads can still be aborted: a few seconds before Lambda ends everything.
+fn deadline(lambda: SystemTime) -> Instant {
+    /// Aborting takes a request or two; a short time-out leaves less.
+    const MARGIN: Duration = Duration::from_secs(5);
+    let left = lambda.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + left.saturating_sub(MARGIN.min(left / 10))
 }
 
 /// The source as it is now; nothing if it is gone or is no longer what the event meant.

@@ -16,6 +16,9 @@ pub(crate) struct ObjectSink(pub(crate) ObjectWriter);
 
 impl Sink for ObjectSink {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        if self.0.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
+            self.0.set_content_type("application/gzip");
+        }
         self.0.write(chunk).await.map_err(io::Error::other)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -38,6 +39,8 @@ pub enum Fault {
     ShortAt(u64),
     /// Nothing more comes after this many bytes, and no end either.
     StallAt(u64),
+    /// Done, but only after this long.
+    Late(Duration),
 }
 
 /// Wraps a store and applies the faults planned for it, each once, in the order planned.
@@ -93,6 +96,10 @@ impl FaultyStore {
         let broken = |kind| Err(StoreError::new(kind, format!("{operation:?}: injected")));
         match self.next(operation) {
             Some(Fault::Before(kind)) => broken(kind),
+            Some(Fault::Late(pause)) => {
+                tokio::time::sleep(pause).await;
+                call.await
+            }
             Some(Fault::After(kind)) => {
                 call.await?;
                 broken(kind)
@@ -140,6 +147,10 @@ impl Store for FaultyStore {
             Some(Fault::Before(kind) | Fault::After(kind)) => Err(StoreError::new(kind, "Get: injected")),
             Some(fault @ (Fault::TornAt(at) | Fault::ShortAt(at) | Fault::StallAt(at))) => {
                 Ok(cut(self.inner.get(object, range, if_match).await?, at, fault))
+            }
+            Some(Fault::Late(pause)) => {
+                tokio::time::sleep(pause).await;
+                self.inner.get(object, range, if_match).await
             }
             None => self.inner.get(object, range, if_match).await,
         }

@@ -38,19 +38,20 @@ impl S3Store {
 #[async_trait]
 impl Store for S3Store {
     async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        let what = format!("head {object}");
         let request = self.client.head_object().bucket(&object.bucket).key(&object.key);
         let request = request.set_version_id(object.version_id.clone()).checksum_mode(ChecksumMode::Enabled);
         let found = match request.send().await {
             Ok(found) => found,
             Err(error) => {
-                let error = store_error(format!("head {object}"), error);
+                let error = store_error(what, error);
                 return if error.kind == ErrorKind::NotFound { Ok(None) } else { Err(error) };
             }
         };
         let whole = found.checksum_type != Some(ChecksumType::Composite);
         Ok(Some(ObjectMeta {
-            etag: unquoted(found.e_tag),
-            size: length(found.content_length),
+            etag: etag(found.e_tag).ok_or_else(|| incomplete(&what))?,
+            size: length(found.content_length).ok_or_else(|| incomplete(&what))?,
             version_id: found.version_id,
             metadata: sorted(found.metadata),
             checksum_crc64nvme: found.checksum_crc64_nvme.filter(|_| whole),
@@ -75,13 +76,12 @@ impl Store for S3Store {
         let found = request.send().await.map_err(|error| store_error(what.clone(), error))?;
         let size = match &found.content_range {
             // `bytes 0-7/1234`
-            Some(content_range) => {
-                content_range.rsplit('/').next().and_then(|size| size.parse().ok()).unwrap_or(0)
-            }
+            Some(content_range) => content_range.rsplit('/').next().and_then(|size| size.parse().ok()),
             None => length(found.content_length),
         };
+        let size = size.ok_or_else(|| incomplete(&what))?;
         let meta = ObjectMeta {
-            etag: unquoted(found.e_tag),
+            etag: etag(found.e_tag).ok_or_else(|| incomplete(&what))?,
             size,
             version_id: found.version_id,
             metadata: sorted(found.metadata),
@@ -104,6 +104,7 @@ impl Store for S3Store {
     ) -> Result<Written, StoreError> {
         let object = &new.object;
         let (if_match, if_none_match) = headers(condition);
+        let what = format!("put {object}");
         let request = self.client.put_object().bucket(&object.bucket).key(&object.key);
         let request = request
             .content_type(new.content_type)
@@ -114,8 +115,11 @@ impl Store for S3Store {
             .body(stream(payload));
         // The checksum guards the payload, TLS the way: hashing it once more for the signature costs CPU.
         let written = request.customize().disable_payload_signing().send().await;
-        let written = written.map_err(|error| store_error(format!("put {object}"), error))?;
-        Ok(Written { etag: unquoted(written.e_tag), version_id: written.version_id })
+        let written = written.map_err(|error| store_error(what.clone(), error))?;
+        Ok(Written {
+            etag: etag(written.e_tag).ok_or_else(|| incomplete(&what))?,
+            version_id: written.version_id,
+        })
     }
 
     async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
@@ -141,6 +145,7 @@ impl Store for S3Store {
         payload: Payload,
     ) -> Result<UploadedPart, StoreError> {
         let (object, crc64nvme) = (&upload.object, payload.crc64nvme);
+        let what = format!("put part {number} of {object}");
         let request = self.client.upload_part().bucket(&object.bucket).key(&object.key);
         let request = request
             .upload_id(&upload.id)
@@ -148,8 +153,8 @@ impl Store for S3Store {
             .checksum_crc64_nvme(payload.checksum())
             .body(stream(payload));
         let taken = request.customize().disable_payload_signing().send().await;
-        let taken = taken.map_err(|error| store_error(format!("put part {number} of {object}"), error))?;
-        Ok(UploadedPart { number, etag: unquoted(taken.e_tag), crc64nvme })
+        let taken = taken.map_err(|error| store_error(what.clone(), error))?;
+        Ok(UploadedPart { number, etag: etag(taken.e_tag).ok_or_else(|| incomplete(&what))?, crc64nvme })
     }
 
     async fn complete_upload(
@@ -168,6 +173,7 @@ impl Store for S3Store {
                 .checksum_crc64_nvme(checksum_base64(part.crc64nvme))
                 .build()
         });
+        let what = format!("complete the upload to {object}");
         let request = self.client.complete_multipart_upload().bucket(&object.bucket).key(&object.key);
         let request = request
             .upload_id(&upload.id)
@@ -177,9 +183,11 @@ impl Store for S3Store {
             .set_if_match(if_match)
             .set_if_none_match(if_none_match);
         let written = request.send().await;
-        let written =
-            written.map_err(|error| store_error(format!("complete the upload to {object}"), error))?;
-        Ok(Written { etag: unquoted(written.e_tag), version_id: written.version_id })
+        let written = written.map_err(|error| store_error(what.clone(), error))?;
+        Ok(Written {
+            etag: etag(written.e_tag).ok_or_else(|| incomplete(&what))?,
+            version_id: written.version_id,
+        })
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
@@ -216,6 +224,12 @@ where
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
     let kind = match &error {
         SdkError::ServiceError(_) => match (code, status) {
+            // The bucket's name is wrong, or the bucket is gone: no object is merely absent.
+            ("NoSuchBucket", _) => ErrorKind::Forbidden,
+            // What a completion answers may come in the body of a 200.
+            ("PreconditionFailed", _) => ErrorKind::Precondition,
+            ("ConditionalRequestConflict" | "OperationAborted", _) => ErrorKind::Conflict,
+            ("NoSuchKey" | "NoSuchUpload" | "NoSuchVersion", _) => ErrorKind::NotFound,
             (code, _) if PASSING_CODES.contains(&code) => ErrorKind::Transient,
             (_, 408 | 429 | 500..=599) => ErrorKind::Transient,
             // A delete marker asked for by its version answers 405.
@@ -245,12 +259,17 @@ fn quoted(etag: impl AsRef<str>) -> String {
     format!("\"{}\"", etag.as_ref())
 }
 
-fn unquoted(etag: Option<String>) -> String {
-    etag.unwrap_or_default().trim_matches('"').to_owned()
+fn etag(quoted: Option<String>) -> Option<String> {
+    quoted.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty())
 }
 
-fn length(content_length: Option<i64>) -> u64 {
-    content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
+fn length(content_length: Option<i64>) -> Option<u64> {
+    content_length.and_then(|length| u64::try_from(length).ok())
+}
+
+/// An answer that leaves out what it must say: never to be taken for an empty object.
+fn incomplete(what: &str) -> StoreError {
+    StoreError::new(ErrorKind::Transient, format!("{what}: the answer has no length or no ETag"))
 }
 
 fn part_number(number: u32) -> i32 {

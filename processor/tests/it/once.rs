@@ -1,7 +1,9 @@
 //! Exactly one effect: repeats, disorder, twins.
 
 use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef};
-use common::store::{Condition, NewObject, Payload, Store as _};
+use std::time::Duration;
+
+use common::store::{Condition, Fault, NewObject, Operation, Payload, Store as _};
 use processor::handler::Answer;
 
 use crate::world::{CLEAN, CSV, IN, KEY, OUT, World, large};
@@ -135,5 +137,37 @@ async fn the_same_key_from_another_bucket_fails_and_touches_nothing() {
     assert_eq!(failed.data.receipt.error.as_ref().unwrap().code, "output_taken");
     assert!(failed.data.receipt_object.key.starts_with("receipts/sha256/"));
     assert!(world.read(&failed.data.receipt_object.key).is_some());
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn a_receipt_never_names_an_output_that_was_replaced() {
+    let world = World::versioned().await;
+    // A replay has no sequencer, so a newer version replaces its output before its receipt comes.
+    let replay = world.upload(KEY, b"id\n1\n", "").await;
+    let newer = world.upload(KEY, b"id\n2\n", "02").await;
+    world.s3.plan_after(Operation::Put, 1, Fault::Late(Duration::from_millis(700)));
+    let (replayed, done) = tokio::join!(world.handle(&replay), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.handle(&newer).await
+    });
+    assert!(replayed.unwrap_err().to_string().contains("changes faster than it can be written"));
+    assert_eq!(done.unwrap().processed, 1);
+    assert_eq!(world.read("clean/in/orders.csv").unwrap(), b"id\n2\n");
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn another_buckets_failure_blocks_nobody() {
+    let world = World::new().await;
+    let broken = world.upload(KEY, b"\xff\xfea\x00", "01").await;
+    world.handle(&broken).await.unwrap();
+    let other =
+        NewObject { object: ObjectRef::new("other-bucket", KEY), content_type: "", metadata: [].into() };
+    let written = world.memory.put(&other, Payload::new(CSV.into()), &Condition::Always).await.unwrap();
+    let mut event = broken;
+    event["Records"][0]["s3"]["bucket"]["name"] = "other-bucket".into();
+    event["Records"][0]["s3"]["object"]["eTag"] = written.etag.into();
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
     world.assert_whole(KEY).await;
 }

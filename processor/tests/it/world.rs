@@ -77,7 +77,14 @@ impl World {
     }
 
     pub(crate) async fn handle(&self, event: &Value) -> Result<Answer, HandlerError> {
-        handle(&self.processor, LambdaEvent::new(event.clone(), Context::default())).await
+        self.handle_within(event, 60_000).await
+    }
+
+    /// With this many milliseconds until Lambda's time-out.
+    pub(crate) async fn handle_within(&self, event: &Value, left_ms: u64) -> Result<Answer, HandlerError> {
+        let mut context = Context::default();
+        context.deadline = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap() + left_ms;
+        handle(&self.processor, LambdaEvent::new(event.clone(), context)).await
     }
 
     pub(crate) fn read(&self, key: &str) -> Option<Vec<u8>> {
