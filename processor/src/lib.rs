@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`handler`]: an event's records, one file each. Read this first, then [`file`].
-//! - [`file`]: one file, in the order that makes every effect happen exactly once.
+//! - [`handler`]: an event's records, one file each. Read this first, then [`mod@file`].
+//! - [`mod@file`]: one file, in the order that makes every effect happen exactly once.
 //! - [`decision`]: what to do about a file, from what is in the output bucket already. Pure.
 //! - [`outputs`]: what is written: rejects, clean file, receipt.
 //! - [`receipt`]: receipts, from what the engine found.
