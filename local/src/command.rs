@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::interrupt::Interrupted;
+use crate::ending::{Ending, exit_code};
 use crate::terminal::Terminal;
 use crate::{demo, process, up};
 
@@ -46,20 +46,6 @@ enum Command {
     },
 }
 
-/// How a command that ran to its end turned out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// All is well.
-    Done,
-    /// Not all is well; what and why has been told.
-    Failed,
-}
-
-/// What was asked for makes no sense; nothing was done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
-
 /// Does what the command line asks.
 pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
@@ -79,15 +65,6 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<UsageError>() {
-        return ExitCode::from(2);
-    }
-    error
-        .downcast_ref::<Interrupted>()
-        .map_or(ExitCode::FAILURE, |interrupted| interrupted.exit_code().into())
-}
-
 fn complete(shell: Shell, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "penstock", &mut script);
@@ -102,12 +79,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn errors_have_their_exit_codes() {
-        let usage = anyhow::Error::new(UsageError("no such file".into()));
-        assert_eq!(exit_code(&usage), ExitCode::from(2));
-        assert_eq!(exit_code(&anyhow::anyhow!("broken")), ExitCode::FAILURE);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`command`]: the command line, and what its exit codes mean.
+//! - [`command`]: the command line; [`ending`]: how commands end, and their exit codes.
 //! - [`process`]: the engine on one local file.
 //! - [`demo`]: files through the whole system, and an account of every row.
 //! - [`up`]: the whole system, to play with.
@@ -12,6 +12,7 @@
 
 pub mod command;
 pub mod demo;
+pub mod ending;
 pub mod interrupt;
 pub mod process;
 pub mod stack;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::command::Ending;
+use crate::ending::Ending;
 use crate::interrupt::{received, unless_interrupted};
 use crate::stack::{ACCESS_KEY, REGION, SECRET_KEY, Stack, StackOptions};
 use crate::terminal::Terminal;

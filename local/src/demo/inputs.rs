@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::command::UsageError;
+use crate::ending::UsageError;
 use crate::workspace;
 
 /// Where the files go in the input bucket.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::command::Ending;
+use crate::ending::Ending;
 use crate::interrupt::unless_interrupted;
 use crate::stack::{Stack, StackOptions};
 use crate::terminal::Terminal;

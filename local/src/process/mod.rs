@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use processor::context::default_recipe;
 use processor::receipt;
 
-use crate::command::{Ending, UsageError};
+use crate::ending::{Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
 use input::Input;

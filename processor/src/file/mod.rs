@@ -3,13 +3,16 @@
 //! Look, decide, work, rejects, clean file, receipt, publish. Every write is conditional on what was seen before it;
 //! where a condition fails, somebody else was there: look and decide again. A crash anywhere is healed by the retry.
 
+mod commit;
+mod failure;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{
-    Failure, FileEvent, Location, ObjectRef, Output, Receipt, Source, Status, clean_key, event_id,
+    Failure, FileEvent, Location, ObjectRef, Receipt, Source, Status, clean_key, event_id,
     failure_receipt_key, receipt_key, rejects_key,
 };
 use common::document::{self, DocumentError};
@@ -24,7 +27,9 @@ use jiff::Timestamp;
 use opentelemetry::trace::SpanContext;
 
 use crate::Processor;
-use crate::decision::{Decision, Found, Intent, decide, is_later};
+use commit::Committed;
+
+use crate::decision::{Decision, Found, Intent, decide};
 use crate::outputs::{self, ObjectSink, store_error};
 use crate::receipt;
 
@@ -218,147 +223,6 @@ impl File<'_> {
         }
     }
 
-    /// Makes the clean file visible, unless somebody newer or a twin came first.
-    async fn commit_output(
-        &self,
-        mut work: Work,
-        mut found: Found,
-        places: &Places,
-    ) -> Result<Committed, FileError> {
-        let mut last_error = None;
-        for tries in 0..MAX_TRIES {
-            let (condition, receipt) = match self.decide(&found) {
-                Decision::Process { output, receipt } => (output, receipt),
-                Decision::Adopt { output, receipt } => match adopted(&work, &places.clean, &output) {
-                    Some(output) => {
-                        abort(work.writer).await;
-                        return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
-                    }
-                    // Another Penstock's bytes under the same name: ours replace them.
-                    None => (Condition::IfMatch(output.etag), receipt),
-                },
-                settled => {
-                    abort(work.writer).await;
-                    let outcome = self.settle(&settled, places).await?;
-                    return Ok(Committed::Settled(outcome.unwrap_or(Outcome::Superseded(NEWER))));
-                }
-            };
-            match work.writer.finish(&condition).await {
-                Ok(finished) => {
-                    let output = outputs::output(&places.clean, finished);
-                    return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
-                }
-                Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::NotFound) => {
-                    last_error = Some(error);
-                    pause(tries).await;
-                    found = self.look(places).await?;
-                }
-                // A conflict (409) among them: S3 wants the parts uploaded anew, which Lambda's retry does.
-                Err(error) => {
-                    // The first error is the one told.
-                    abort(work.writer).await;
-                    return Err(error.into());
-                }
-            }
-        }
-        abort(work.writer).await;
-        Err(FileError::Contended { object: places.clean.clone(), source: last_error })
-    }
-
-    /// Writes a `processed` receipt, unless somebody newer or a twin came first, and publishes.
-    async fn commit_receipt(
-        &self,
-        receipt: Receipt,
-        mut condition: Condition,
-        places: &Places,
-    ) -> Result<Outcome, FileError> {
-        let store = &*self.processor.store;
-        let ours = receipt.outputs.first().map(|output| output.etag.as_str());
-        let mut last_error = None;
-        for tries in 0..MAX_TRIES {
-            match document::write(store, &places.receipt, &receipt, &condition).await {
-                Ok(_) => {
-                    self.publish(&receipt, &places.receipt).await?;
-                    return Ok(Outcome::Processed(Box::new(receipt)));
-                }
-                Err(error) if is_race(&error) => last_error = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-            pause(tries).await;
-            let found = self.look(places).await?;
-            let ours_is_current = found.output.as_ref().map(|output| output.etag.as_str()) == ours;
-            let theirs = found.receipt.as_ref().map(|(_, etag)| Condition::IfMatch(etag.clone()));
-            condition = match self.decide(&found) {
-                // A twin's receipt that names an output which ours has replaced since.
-                Decision::Republish(twin) if ours_is_current && twin.outputs != receipt.outputs => {
-                    theirs.unwrap_or(Condition::IfAbsent)
-                }
-                Decision::Process { receipt, .. } | Decision::Adopt { receipt, .. } if ours_is_current => {
-                    receipt
-                }
-                // Our output has been replaced. A receipt must not name what is no longer there.
-                Decision::Process { .. } | Decision::Adopt { .. } => break,
-                settled => {
-                    let outcome = self.settle(&settled, places).await?;
-                    return Ok(outcome.unwrap_or(Outcome::Superseded(NEWER)));
-                }
-            };
-        }
-        Err(FileError::Contended { object: places.receipt.clone(), source: last_error })
-    }
-
-    /// Says that the file can never be processed. Never in the place of a `processed` receipt of the same source, nor
-    /// of another bucket's file.
-    async fn fail(&self, failure: Failure, places: &Places) -> Result<Outcome, FileError> {
-        let found = document::read::<Receipt>(&*self.processor.store, &places.receipt).await?;
-        match found.map(|found| found.value) {
-            Some(theirs) if theirs.source.bucket != self.source.bucket => self.fail_beside(failure).await,
-            Some(theirs) if theirs.status == Status::Processed && theirs.source.is_same(&self.source) => {
-                self.fail_beside(failure).await
-            }
-            _ => self.fail_at(&places.receipt, failure).await,
-        }
-    }
-
-    /// Says so in a place of this file's own.
-    async fn fail_beside(&self, failure: Failure) -> Result<Outcome, FileError> {
-        let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
-        self.fail_at(&ObjectRef::new(&self.processor.output_bucket, key), failure).await
-    }
-
-    /// Writes a `failed` receipt and publishes. A failure that was told before is told again from the receipt of
-    /// then, so that its time stays the same.
-    async fn fail_at(&self, object: &ObjectRef, failure: Failure) -> Result<Outcome, FileError> {
-        let store = &*self.processor.store;
-        let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
-        let mut last_error = None;
-        for tries in 0..MAX_TRIES {
-            let condition = match document::read::<Receipt>(store, object).await? {
-                None => Condition::IfAbsent,
-                Some(found) if found.value.event_id == receipt.event_id => {
-                    self.publish(&found.value, object).await?;
-                    return Ok(Outcome::Republished(Box::new(found.value)));
-                }
-                Some(found)
-                    if is_later(found.value.source.sequencer.as_ref(), self.source.sequencer.as_ref()) =>
-                {
-                    return Ok(Outcome::Superseded(NEWER));
-                }
-                Some(found) => Condition::IfMatch(found.etag),
-            };
-            match document::write(store, object, &receipt, &condition).await {
-                Ok(_) => {
-                    self.publish(&receipt, object).await?;
-                    return Ok(Outcome::Failed(Box::new(receipt)));
-                }
-                Err(error) if is_race(&error) => last_error = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-            pause(tries).await;
-        }
-        Err(FileError::Contended { object: object.clone(), source: last_error })
-    }
-
     async fn publish(&self, receipt: &Receipt, object: &ObjectRef) -> Result<(), FileError> {
         let location = Location { bucket: object.bucket.clone(), key: object.key.clone() };
         let event = FileEvent::new(receipt, location);
@@ -389,37 +253,9 @@ fn gone_or(error: EngineError) -> Result<Outcome, FileError> {
     Err(FileError::Engine(error))
 }
 
-/// How far the clean file came.
-enum Committed {
-    /// Visible; the receipt is to be written under this condition.
-    Output(Box<(Output, Summary)>, Condition),
-    /// Somebody else's business by now.
-    Settled(Outcome),
-}
-
 /// Whether a conditional write met somebody else's.
 fn is_race(error: &StoreError) -> bool {
     matches!(error.kind, ErrorKind::Precondition | ErrorKind::Conflict | ErrorKind::NotFound)
-}
-
-/// The twin's output in the receipt's words, if it has the bytes that ours would have.
-fn adopted(work: &Work, object: &ObjectRef, theirs: &common::store::ObjectMeta) -> Option<Output> {
-    let ours = work.writer.checksum();
-    let same = theirs.size == work.writer.size()
-        && theirs.checksum_crc64nvme.as_ref().is_none_or(|checksum| *checksum == ours);
-    same.then(|| Output {
-        bucket: object.bucket.clone(),
-        key: object.key.clone(),
-        etag: theirs.etag.clone(),
-        size: theirs.size,
-        checksum_crc64nvme: ours,
-        parts: etag_parts(&theirs.etag),
-    })
-}
-
-/// S3 says in the `ETag` of how many parts an object was made: `…-7`.
-fn etag_parts(etag: &str) -> u32 {
-    etag.rsplit_once('-').and_then(|(_, parts)| parts.parse().ok()).unwrap_or(0)
 }
 
 /// Gives an upload up. That this failed never hides why.
