@@ -22,7 +22,7 @@ e2e:
     cargo test --release -p local --test e2e
 
 # Everything CI checks, in its order
-check: fmt lint test doc deny template e2e
+check: fmt lint test doc deny template e2e demo
 
 # Formatting
 fmt:

@@ -79,9 +79,11 @@ pub(crate) fn check_text(head: &[u8]) -> Result<(), BadFile> {
             .at_byte(0));
     }
     if let Some(at) = memchr::memchr(0, head) {
-        return Err(
-            BadFile::new("not_csv", "a zero byte near the start: this is not a text file").at_byte(at as u64)
-        );
+        return Err(BadFile::new(
+            "not_csv",
+            "a zero byte near the start: a binary file, or UTF-16 without a byte-order mark",
+        )
+        .at_byte(at as u64));
     }
     Ok(())
 }

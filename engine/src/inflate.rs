@@ -137,13 +137,14 @@ fn gzip_error<S>(reader: &mut Tracked<S>, error: &io::Error, member: u64) -> Eng
     }
     let at = reader.consumed;
     let bad = if error.kind() == io::ErrorKind::UnexpectedEof {
-        BadFile::new("truncated_gzip", format!("the file ends inside gzip member {member}: upload it whole"))
+        BadFile::new(
+            "truncated_gzip",
+            format!("the file ends inside gzip member {member}: send it again, whole"),
+        )
     } else {
         BadFile::new(
             "corrupt_gzip",
-            format!(
-                "gzip member {member} is damaged at or shortly after this byte ({error}): upload it again"
-            ),
+            format!("gzip member {member} is damaged at or shortly after this byte ({error}): send it again"),
         )
     };
     bad.at_byte(at).into()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::ending::{Ending, exit_code};
+use crate::ending::{ClosedPipe, Ending, exit_code};
 use crate::terminal::Terminal;
 use crate::{demo, process, up};
 
@@ -59,7 +59,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::FAILURE,
         Err(error) => {
-            terminal.error(&error);
+            // Who closes a pipe has seen enough and wants no words.
+            if !error.is::<ClosedPipe>() {
+                terminal.error(&error);
+            }
             exit_code(&error)
         }
     }

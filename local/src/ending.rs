@@ -18,10 +18,21 @@ pub enum Ending {
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+/// The signal that ends a program without a handler when it writes to a pipe that nobody reads.
+const SIGPIPE: u8 = 13;
+
+/// Whoever read the output has gone: there is nobody to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub struct ClosedPipe;
+
 /// The exit code of a command that did not run to its end.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<UsageError>() {
         return ExitCode::from(2);
+    }
+    if error.is::<ClosedPipe>() {
+        return ExitCode::from(128 + SIGPIPE);
     }
     error
         .downcast_ref::<Interrupted>()

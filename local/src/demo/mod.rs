@@ -43,7 +43,8 @@ Starts MiniStack (a local AWS) on a free port of this machine, deploys the syste
 with the real functions, uploads the files, and follows each through processor and consumer. Then it checks that \
 every row is accounted for, by the receipt, the objects and the catalogue, and stops everything it started.
 
-The first run installs MiniStack into the build folder; that needs python3 (3.10 or newer, with venv).";
+The first run installs MiniStack into the build folder; that needs python3 (3.10 or newer, with venv). Where cargo \
+is there, every run first builds what has changed of the functions (`cargo build --release`).";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +53,8 @@ Examples:
   penstock demo --json > report.json   progress stays on standard error
   penstock demo --keep                 look around afterwards with the AWS CLI
 
-Exit codes: 0 every file processed and every row accounted for, 1 not so, 2 wrong usage.";
+Exit codes: 0 every file processed and every row accounted for, 1 not so, 2 wrong usage, 128 + n ended by
+signal n.";
 
 /// What to send, and what to tell.
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 mod input;
 mod output;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use processor::context::default_recipe;
 use processor::receipt;
 
-use crate::ending::{Ending, UsageError};
+use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
 use input::Input;
@@ -27,7 +28,8 @@ Examples:
   penstock process orders.csv --json | jq .counts
 
 The input's compression is found by its first bytes, never by its name.
-Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage.
+Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage,
+128 + n ended by signal n.
 A failed run leaves no OUT behind; rows that went to standard output (-o -) before it failed are no result.";
 
 /// What to clean, and where to.
@@ -62,7 +64,13 @@ enum OutputCompression {
 /// Cleans one file.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     check(&args)?;
-    unless_interrupted(process(&args, terminal)).await
+    let done = unless_interrupted(process(&args, terminal)).await;
+    done.map_err(|error| if is_closed_pipe(&error) { ClosedPipe.into() } else { error })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// What can be known to make no sense before anything is touched.
@@ -140,8 +148,12 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     if args.json {
         terminal.print(&serde_json::to_string_pretty(&receipt).context("write the receipt")?)?;
     }
+    if receipt.status == Status::Failed {
+        terminal.error(&anyhow::Error::msg(describe(args, &receipt)));
+        return Ok(Ending::Failed);
+    }
     terminal.note(&describe(args, &receipt));
-    Ok(if receipt.status == Status::Processed { Ending::Done } else { Ending::Failed })
+    Ok(Ending::Done)
 }
 
 /// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to

@@ -60,7 +60,7 @@ impl Target {
         drop(chunks);
         let sent = tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the writer")?;
         let sent = sent.map_err(|_panic| anyhow::anyhow!("the thread that writes died"))?;
-        match sent.with_context(|| format!("write {}", path.display()))? {
+        match sent.with_context(|| format!("write {}", name(&path)))? {
             Sent::Gone => Ok(()),
             Sent::Temporary(file) => persist(file, &path),
         }
@@ -69,6 +69,7 @@ impl Target {
 
 impl Writer {
     fn open(path: &Path) -> anyhow::Result<Self> {
+        let path = &*behind_links(path);
         let what = || format!("create {}", path.display());
         let mut sent = Sent::Gone;
         let mut file: Box<dyn Write + Send> = if path == Path::new("-") {
@@ -116,14 +117,16 @@ pub(super) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if path.metadata().is_ok_and(|meta| !meta.is_file()) {
         return std::fs::write(path, content).with_context(|| format!("write {}", path.display()));
     }
+    let path = &*behind_links(path);
     let mut file = temporary_beside(path)?;
     file.write_all(content).with_context(|| format!("write {}", path.display()))?;
     persist(file, path)
 }
 
-/// A file that can become `path` by a rename.
+/// A file that can become `path` by a rename, with the permissions of the file that it will replace.
 fn temporary_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(folder.is_dir(), "create {}: there is no folder {}", path.display(), folder.display());
     let mut builder = tempfile::Builder::new();
     builder.prefix(".penstock-");
     #[cfg(unix)]
@@ -132,7 +135,26 @@ fn temporary_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
         // As any new file: the umask takes what it takes.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder).with_context(|| format!("create {}", path.display()))
+    let created = builder.tempfile_in(folder).and_then(|file| {
+        if let Ok(replaced) = path.metadata() {
+            file.as_file().set_permissions(replaced.permissions())?;
+        }
+        Ok(file)
+    });
+    // Without the temporary name, which means nothing to anyone.
+    created
+        .map_err(|error| io::Error::from(error.kind()))
+        .with_context(|| format!("create {}", path.display()))
+}
+
+/// A path as people know it.
+fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard output".into() } else { path.display().to_string() }
+}
+
+/// The file that a link leads to: it is replaced, not the link.
+fn behind_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_missing| path.to_owned())
 }
 
 fn persist(file: NamedTempFile, path: &Path) -> anyhow::Result<()> {
