@@ -146,9 +146,9 @@ async fn a_receipt_never_names_an_output_that_was_replaced() {
     // A replay has no sequencer, so a newer version replaces its output before its receipt comes.
     let replay = world.upload(KEY, b"id\n1\n", "").await;
     let newer = world.upload(KEY, b"id\n2\n", "02").await;
-    world.s3.plan_after(Operation::Put, 1, Fault::Late(Duration::from_millis(700)));
+    world.s3.plan_after(Operation::Put, 1, Fault::Late(Duration::from_secs(3)));
     let (replayed, done) = tokio::join!(world.handle(&replay), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         world.handle(&newer).await
     });
     assert!(replayed.unwrap_err().to_string().contains("changes faster than it can be written"));
