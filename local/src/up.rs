@@ -41,6 +41,7 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
                 stack.stop().await;
                 return Ok(Ending::Done);
             }
+            // MiniStack says nothing when it dies: look now and then.
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 if !stack.is_running()? {
                     bail!("MiniStack has ended; its log is {}", stack.keep_log()?.display());

@@ -102,7 +102,7 @@ async fn handle_record(
     processor: &Processor,
     record: S3EventRecord,
     invocation: Option<&SpanContext>,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Option<Outcome>, HandlerError> {
     let name = record.event_name.as_deref().unwrap_or_default();
     if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
@@ -139,13 +139,13 @@ async fn handle_record(
     let log = tracing::error_span!("file", key = source.key, bucket = source.bucket, trace_id, event_id = id);
     async {
         let key = source.key.clone();
-        let done = tokio::time::timeout_at(deadline, file::process(processor, source, span)).await;
+        let done = tokio::time::timeout_at(deadline.give_up, file::process(processor, source, span)).await;
         let done = done.map_err(HandlerError::OutOfTime).and_then(|done| done.map_err(HandlerError::File));
         if let Err(error) = &done {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
             if matches!(error, HandlerError::OutOfTime(_)) {
                 // The uploads given up are being aborted; Lambda freezes what still runs once this has answered.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep_until(deadline.answer).await;
             }
         }
         let outcome = done?;
@@ -156,12 +156,21 @@ async fn handle_record(
     .await
 }
 
-/// When to give a file up, so that its uploads can still be aborted: a few seconds before Lambda ends everything.
-fn deadline(lambda: SystemTime) -> Instant {
-    /// Aborting takes a request or two; a short time-out leaves less.
+/// When to give a file up, and when to answer, both before Lambda ends everything.
+#[derive(Clone, Copy)]
+struct Deadline {
+    give_up: Instant,
+    /// Late enough for the aborts of a request or two, early enough to be heard.
+    answer: Instant,
+}
+
+fn deadline(lambda: SystemTime) -> Deadline {
+    /// Left for aborting and answering; a short time-out leaves less.
     const MARGIN: Duration = Duration::from_secs(5);
     let left = lambda.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left.saturating_sub(MARGIN.min(left / 10))
+    let margin = MARGIN.min(left / 10);
+    let give_up = Instant::now() + left.saturating_sub(margin);
+    Deadline { give_up, answer: give_up + margin / 2 }
 }
 
 /// The source as it is now; nothing if it is gone or is no longer what the event meant.

@@ -148,6 +148,7 @@ async fn a_receipt_never_names_an_output_that_was_replaced() {
     let newer = world.upload(KEY, b"id\n2\n", "02").await;
     world.s3.plan_after(Operation::Put, 1, Fault::Late(Duration::from_secs(3)));
     let (replayed, done) = tokio::join!(world.handle(&replay), async {
+        // The replay's output is written by now, its receipt is not.
         tokio::time::sleep(Duration::from_secs(1)).await;
         world.handle(&newer).await
     });
