@@ -2,6 +2,8 @@
 //!
 //! What fits one part is a single PUT. An error, or the writer dropped, aborts the upload.
 
+mod drain;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

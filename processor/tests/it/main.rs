@@ -6,4 +6,5 @@ mod bad_input;
 mod events;
 mod faults;
 mod once;
+mod time;
 mod world;
