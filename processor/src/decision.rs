@@ -14,6 +14,24 @@ pub struct Found {
     pub output: Option<ObjectMeta>,
 }
 
+impl Found {
+    /// That the receipt is still the one that was found.
+    pub fn receipt_condition(&self) -> Condition {
+        match &self.receipt {
+            Some((_, etag)) => Condition::IfMatch(etag.clone()),
+            None => Condition::IfAbsent,
+        }
+    }
+
+    /// Whether nobody can tell if a source comes before or after the receipt that was found, which is another's.
+    pub fn is_unordered(&self, source: &Source) -> bool {
+        self.receipt.as_ref().is_some_and(|(receipt, _)| {
+            let (theirs, ours) = (receipt.source.sequencer.as_ref(), source.sequencer.as_ref());
+            !receipt.source.is_same(source) && (theirs.is_none() || ours.is_none())
+        })
+    }
+}
+
 /// What is about to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Intent<'a> {
@@ -28,12 +46,10 @@ pub struct Intent<'a> {
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Process it; these are the conditions under which its objects may be written.
+    /// Process it.
     Process {
-        /// For the clean file.
+        /// The condition under which the clean file may be written.
         output: Condition,
-        /// For the receipt.
-        receipt: Condition,
     },
     /// It has been done, receipt and all: publish from the receipt.
     Republish(Box<Receipt>),
@@ -41,8 +57,6 @@ pub enum Decision {
     Adopt {
         /// What was written.
         output: ObjectMeta,
-        /// For the receipt.
-        receipt: Condition,
     },
     /// Something newer has taken its place: do nothing.
     Superseded,
@@ -55,28 +69,25 @@ pub enum Decision {
 
 /// Decides. The order of the rules is design.md's, 'Exactly one effect'.
 pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
+    let ours = intent.source.sequencer.as_ref();
     if let Some((receipt, _)) = &found.receipt {
         let other_bucket = receipt.source.bucket != intent.source.bucket;
         if other_bucket && receipt.status == Status::Processed {
             return Decision::Taken { by: receipt.source.bucket.clone() };
         }
         let same = receipt.source.is_same(intent.source) && receipt.recipe.sha256 == intent.recipe_sha256;
-        if same && receipt.status == Status::Processed {
+        if same
+            && receipt.status == Status::Processed
+            && !is_overtaken(receipt, found.output.as_ref(), intent)
+        {
             return Decision::Republish(Box::new(receipt.clone()));
         }
-        if !same
-            && !other_bucket
-            && is_later(receipt.source.sequencer.as_ref(), intent.source.sequencer.as_ref())
-        {
+        if !same && !other_bucket && is_later(receipt.source.sequencer.as_ref(), ours) {
             return Decision::Superseded;
         }
     }
-    let receipt = match &found.receipt {
-        Some((_, etag)) => Condition::IfMatch(etag.clone()),
-        None => Condition::IfAbsent,
-    };
     let Some(output) = &found.output else {
-        return Decision::Process { output: Condition::IfAbsent, receipt };
+        return Decision::Process { output: Condition::IfAbsent };
     };
     let meta = |name: &str| output.metadata.get(name);
     match meta(META_SOURCE_BUCKET) {
@@ -84,13 +95,29 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
         _ => {}
     }
     if meta(META_EVENT_ID).is_some_and(|id| id == intent.event_id) {
-        return Decision::Adopt { output: output.clone(), receipt };
+        return Decision::Adopt { output: output.clone() };
     }
-    let theirs = meta(META_SEQUENCER).map(|sequencer| Sequencer(sequencer.clone()));
-    if is_later(theirs.as_ref(), intent.source.sequencer.as_ref()) {
+    if is_later(sequencer(output).as_ref(), ours) {
         return Decision::Superseded;
     }
-    Decision::Process { output: Condition::IfMatch(output.etag.clone()), receipt }
+    Decision::Process { output: Condition::IfMatch(output.etag.clone()) }
+}
+
+/// Whether the receipt of this very event names an output in whose place another lies, that is not known to be newer.
+///
+/// Two writers whose order is unknown, as of a replay, can leave that behind: one writes its receipt after the other,
+/// content with an earlier receipt of its own, has replaced the output. Whoever comes next mends it. An output that is
+/// gone, or that is not Penstock's, is somebody else's will.
+fn is_overtaken(receipt: &Receipt, output: Option<&ObjectMeta>, intent: &Intent<'_>) -> bool {
+    output.is_some_and(|output| {
+        output.metadata.contains_key(META_EVENT_ID)
+            && !receipt.outputs.iter().any(|named| named.etag == output.etag)
+            && !is_later(sequencer(output).as_ref(), intent.source.sequencer.as_ref())
+    })
+}
+
+fn sequencer(output: &ObjectMeta) -> Option<Sequencer> {
+    output.metadata.get(META_SEQUENCER).map(|sequencer| Sequencer(sequencer.clone()))
 }
 
 /// Whether `theirs` came after `ours`. A missing one, as in a replay, never counts as older.
@@ -122,7 +149,16 @@ mod tests {
         let recipe = RecipeRef { name: "r".into(), sha256: "r".into() };
         let failure = Failure { code: "c".into(), message: "m".into(), line: None, byte_offset: None };
         let receipt = failed(source, &recipe, failure, jiff::Timestamp::UNIX_EPOCH);
-        Some((Receipt { status, event_id: id.into(), ..receipt }, "receipt-etag".into()))
+        let output = common::contract::Output {
+            bucket: "out".into(),
+            key: "clean/k.csv".into(),
+            etag: "output-etag".into(),
+            size: 1,
+            checksum_crc64nvme: String::new(),
+            parts: 0,
+        };
+        let outputs = if status == Status::Processed { vec![output] } else { Vec::new() };
+        Some((Receipt { status, event_id: id.into(), outputs, ..receipt }, "receipt-etag".into()))
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as `Found` holds it")]
@@ -144,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_new_file_is_written_only_where_nothing_is() {
-        let fresh = Decision::Process { output: Condition::IfAbsent, receipt: Condition::IfAbsent };
+        let fresh = Decision::Process { output: Condition::IfAbsent };
         assert_eq!(decided(None, None, &source("a", "1")), fresh);
     }
 
@@ -156,22 +192,36 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_whose_output_was_replaced_out_of_order_is_not_the_end() {
+        let ours = source("a", "1");
+        let with = |etag: &str, output: Option<ObjectMeta>| {
+            let output = output.map(|output| ObjectMeta { etag: etag.into(), ..output });
+            decided(receipt(&ours, Status::Processed, "mine"), output, &ours)
+        };
+        let replay = output("theirs", "", "in").map(|mut output| {
+            output.metadata.remove(META_SEQUENCER);
+            output
+        });
+        let again = Decision::Process { output: Condition::IfMatch("other".into()) };
+        assert_eq!(with("other", replay), again);
+        assert!(matches!(with("other", output("mine", "1", "in")), Decision::Adopt { .. }));
+        // A newer one's receipt is still to come; what is gone or was edited is somebody's will.
+        let foreign = output("", "", "in").map(|output| ObjectMeta { metadata: BTreeMap::new(), ..output });
+        for untouched in [output("theirs", "2", "in"), None, foreign] {
+            assert!(matches!(with("other", untouched), Decision::Republish(_)));
+        }
+    }
+
+    #[test]
     fn a_failed_receipt_of_the_same_source_is_tried_again() {
         let source = source("a", "1");
         let receipt = receipt(&source, Status::Failed, "failed");
-        let expected = Decision::Process {
-            output: Condition::IfAbsent,
-            receipt: Condition::IfMatch("receipt-etag".into()),
-        };
-        assert_eq!(decided(receipt, None, &source), expected);
+        assert_eq!(decided(receipt, None, &source), Decision::Process { output: Condition::IfAbsent });
     }
 
     #[test]
     fn a_later_receipt_supersedes_and_an_earlier_or_unknown_one_is_replaced() {
-        let replaced = Decision::Process {
-            output: Condition::IfMatch("output-etag".into()),
-            receipt: Condition::IfMatch("receipt-etag".into()),
-        };
+        let replaced = Decision::Process { output: Condition::IfMatch("output-etag".into()) };
         for (theirs, ours, superseded) in
             [("2", "1", true), ("1", "2", false), ("", "1", false), ("1", "", false)]
         {
@@ -204,10 +254,7 @@ mod tests {
     #[test]
     fn an_output_of_unknown_origin_is_replaced_knowingly() {
         let foreign = ObjectMeta { metadata: BTreeMap::new(), ..output("", "", "").unwrap() };
-        let expected = Decision::Process {
-            output: Condition::IfMatch("output-etag".into()),
-            receipt: Condition::IfAbsent,
-        };
+        let expected = Decision::Process { output: Condition::IfMatch("output-etag".into()) };
         assert_eq!(decided(None, Some(foreign), &source("a", "1")), expected);
     }
 }

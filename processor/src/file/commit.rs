@@ -11,8 +11,8 @@ use crate::outputs;
 
 /// How far the clean file came.
 pub(super) enum Committed {
-    /// Visible; the receipt is to be written under this condition.
-    Output(Box<Output>, Condition),
+    /// Visible; the receipt is to be written in the place of what was found.
+    Output(Box<(Output, Found)>),
     /// Somebody else's business by now.
     Settled(Outcome),
 }
@@ -28,12 +28,12 @@ impl File<'_> {
     ) -> Result<Committed, FileError> {
         let mut last_error = None;
         for tries in 0..MAX_TRIES {
-            let (condition, receipt) = match self.decide(&found) {
-                Decision::Process { output, receipt } => (output, receipt),
-                Decision::Adopt { output, receipt } => match adopted(work, &places.clean, &output) {
-                    Some(output) => return Ok(Committed::Output(Box::new(output), receipt)),
+            let condition = match self.decide(&found) {
+                Decision::Process { output } => output,
+                Decision::Adopt { output } => match adopted(work, &places.clean, &output) {
+                    Some(output) => return Ok(Committed::Output(Box::new((output, found)))),
                     // Another Penstock's bytes under the same name: ours replace them.
-                    None => (Condition::IfMatch(output.etag), receipt),
+                    None => Condition::IfMatch(output.etag),
                 },
                 settled => {
                     let outcome = self.settle(&settled, places).await?;
@@ -43,7 +43,7 @@ impl File<'_> {
             match work.writer.finish(&condition).await {
                 Ok(finished) => {
                     let output = outputs::output(&places.clean, finished);
-                    return Ok(Committed::Output(Box::new(output), receipt));
+                    return Ok(Committed::Output(Box::new((output, found))));
                 }
                 Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::NotFound) => {
                     last_error = Some(error);
@@ -57,19 +57,27 @@ impl File<'_> {
         Err(FileError::Contended { object: places.clean.clone(), source: last_error })
     }
 
-    /// Writes a `processed` receipt, unless somebody newer or a twin came first, and publishes.
+    /// Writes a `processed` receipt in the place of what was found, unless somebody newer or a twin came first, and
+    /// publishes.
     pub(super) async fn commit_receipt(
         &self,
         receipt: Receipt,
-        mut condition: Condition,
+        mut found: Found,
         places: &Places,
     ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
         let ours = receipt.outputs.first().map(|output| output.etag.as_str());
+        let is_ours =
+            |output: &Option<ObjectMeta>| output.as_ref().map(|output| output.etag.as_str()) == ours;
         let mut last_error = None;
         for tries in 0..MAX_TRIES {
-            match document::write(store, &places.receipt, &receipt, &condition).await {
+            match document::write(store, &places.receipt, &receipt, &found.receipt_condition()).await {
                 Ok(_) => {
+                    // Whoever replaced our output meanwhile writes a receipt as well, and sees ours; but not if there was
+                    // one of that event already, in whose place ours is now.
+                    if found.is_unordered(&self.source) && !is_ours(&store.head(&places.clean).await?) {
+                        break;
+                    }
                     self.publish(&receipt, &places.receipt).await?;
                     return Ok(Outcome::Processed(Box::new(receipt)));
                 }
@@ -77,24 +85,16 @@ impl File<'_> {
                 Err(error) => return Err(error.into()),
             }
             pause(tries).await;
-            let found = self.look(places).await?;
-            let ours_is_current = found.output.as_ref().map(|output| output.etag.as_str()) == ours;
-            let theirs = found.receipt.as_ref().map(|(_, etag)| Condition::IfMatch(etag.clone()));
-            condition = match self.decide(&found) {
-                // A twin's receipt that names an output which ours has replaced since.
-                Decision::Republish(twin) if ours_is_current && twin.outputs != receipt.outputs => {
-                    theirs.unwrap_or(Condition::IfAbsent)
-                }
-                Decision::Process { receipt, .. } | Decision::Adopt { receipt, .. } if ours_is_current => {
-                    receipt
-                }
+            found = self.look(places).await?;
+            match self.decide(&found) {
                 // Our output has been replaced. A receipt must not name what is no longer there.
-                Decision::Process { .. } | Decision::Adopt { .. } => break,
+                Decision::Process { .. } | Decision::Adopt { .. } if !is_ours(&found.output) => break,
+                Decision::Process { .. } | Decision::Adopt { .. } => {}
                 settled => {
                     let outcome = self.settle(&settled, places).await?;
                     return Ok(outcome.unwrap_or(Outcome::Superseded(NEWER)));
                 }
-            };
+            }
         }
         Err(FileError::Contended { object: places.receipt.clone(), source: last_error })
     }

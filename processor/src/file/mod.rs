@@ -183,8 +183,8 @@ impl File<'_> {
         };
         // Of a completed upload nothing is left to abort.
         self.abort(work.writer).await;
-        let (output, condition) = match committed? {
-            Committed::Output(output, condition) => (*output, condition),
+        let (output, found) = match committed? {
+            Committed::Output(committed) => *committed,
             Committed::Settled(outcome) => return Ok(outcome),
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
@@ -192,7 +192,7 @@ impl File<'_> {
         let recipe = &self.processor.recipe;
         let receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
-        self.commit_receipt(receipt, condition, places).await
+        self.commit_receipt(receipt, found, places).await
     }
 
     /// What is in the output bucket now.

@@ -5,6 +5,7 @@
 mod bad_input;
 mod events;
 mod faults;
+mod model;
 mod once;
 mod process;
 mod runtime_api;
