@@ -1,9 +1,10 @@
-//! Where a record ends, how many fields it has, and whether it is canonical already.
+//! Where a record ends, how many fields it has, and how far it is from its canonical form.
 //!
 //! The grammar is csv-core's, which the property tests hold it to: a quote opens a field only at the field's
 //! start, a doubled quote inside is one quote, what follows a closing quote is taken literally, and `\n`, `\r\n`
 //! and `\r` each end a record.
 
+use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 /// A record found in a buffer; lengths from the record's first byte.
@@ -15,10 +16,21 @@ pub(crate) struct Scan {
     pub total: usize,
     /// Fields.
     pub width: usize,
-    /// Whether writing the parsed fields again would give `content` back.
-    pub canonical: bool,
+    /// What becomes of `content` when it is parsed and written again.
+    pub form: Form,
     /// Lines, line end included.
     pub lines: u64,
+}
+
+/// How far a record is from its canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Writing the parsed fields again would give the same bytes.
+    Canonical,
+    /// Fields have quotes that they don't need; nothing else is amiss.
+    NeedlessQuotes,
+    /// Quotes stand where they should not.
+    StrayQuotes,
 }
 
 /// What a look into a buffer gives.
@@ -93,7 +105,7 @@ impl<'a> Scanner<'a> {
             content: content.len(),
             total: end - at + usize::from(newline),
             width: memchr_iter(self.grammar.delimiter, content).count() + 1,
-            canonical: true,
+            form: Form::Canonical,
             lines: 1,
         })
     }
@@ -103,12 +115,17 @@ impl<'a> Scanner<'a> {
 fn scan_with_care(input: &[u8], last: bool, grammar: Grammar, given_up: usize) -> Found {
     let Grammar { delimiter, quote, .. } = grammar;
     let mut width = 1;
-    let mut canonical = true;
+    let (mut needless, mut stray) = (false, false);
     let mut lines = 1;
+    let form = |needless, stray| match (needless, stray) {
+        (_, true) => Form::StrayQuotes,
+        (true, false) => Form::NeedlessQuotes,
+        (false, false) => Form::Canonical,
+    };
     let mut at = 0;
     loop {
         // At a field's start.
-        let mut quoted = None;
+        let mut quoted = false;
         if input.get(at) == Some(&quote) {
             let field = match scan_quoted(&input[at..], grammar, given_up.saturating_sub(at)) {
                 Ok(field) => field,
@@ -116,18 +133,19 @@ fn scan_with_care(input: &[u8], last: bool, grammar: Grammar, given_up: usize) -
             };
             at += field.length;
             lines += field.newlines;
-            canonical &= field.needs_quotes;
-            quoted = Some(at);
+            needless |= !field.needs_quotes;
+            quoted = true;
         }
         // The field's rest up to what ends it.
         let Some(length) = memchr3(delimiter, b'\n', b'\r', &input[at..]) else {
             if !last {
                 return Found::Incomplete { in_quotes: false };
             }
-            canonical &= is_canonical_rest(&input[at..], quote, quoted.is_some());
-            return Found::Record(Scan { content: input.len(), total: input.len(), width, canonical, lines });
+            stray |= is_stray_rest(&input[at..], quote, quoted);
+            let form = form(needless, stray);
+            return Found::Record(Scan { content: input.len(), total: input.len(), width, form, lines });
         };
-        canonical &= is_canonical_rest(&input[at..at + length], quote, quoted.is_some());
+        stray |= is_stray_rest(&input[at..at + length], quote, quoted);
         at += length;
         if input[at] == delimiter {
             width += 1;
@@ -140,13 +158,34 @@ fn scan_with_care(input: &[u8], last: bool, grammar: Grammar, given_up: usize) -
             (b'\r', None) if !last => return Found::Incomplete { in_quotes: false },
             _ => at + 1,
         };
-        return Found::Record(Scan { content: at, total, width, canonical, lines });
+        return Found::Record(Scan { content: at, total, width, form: form(needless, stray), lines });
     }
 }
 
-/// Whether the unquoted bytes of a field would be written as they stand.
-fn is_canonical_rest(rest: &[u8], quote: u8, after_quotes: bool) -> bool {
-    if after_quotes { rest.is_empty() } else { memchr(quote, rest).is_none() }
+/// Whether the bytes of a field outside its quotes are not as they should be: none behind them, no quote otherwise.
+fn is_stray_rest(rest: &[u8], quote: u8, after_quotes: bool) -> bool {
+    if after_quotes { !rest.is_empty() } else { memchr(quote, rest).is_some() }
+}
+
+/// Copies a record of [`Form::NeedlessQuotes`], given without its line end, and leaves those quotes out.
+pub(crate) fn unquote(content: &[u8], grammar: Grammar, out: &mut BytesMut) {
+    let start = out.len();
+    let mut rest = content;
+    // No quote is stray, so each one found opens a field.
+    while let Some(at) = memchr(grammar.quote, rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let Ok(field) = scan_quoted(rest, grammar, 0) else { break };
+        let (quoted, behind) = rest.split_at(field.length);
+        let kept = if field.needs_quotes { quoted } else { &quoted[1..quoted.len() - 1] };
+        out.extend_from_slice(kept);
+        rest = behind;
+    }
+    out.extend_from_slice(rest);
+    if out.len() == start {
+        // A row of one empty field, which nothing at all would not be.
+        out.extend_from_slice(&[grammar.quote; 2]);
+    }
 }
 
 struct Quoted {
@@ -196,29 +235,30 @@ mod tests {
         Scanner::new(input, last, grammar).record(0, 0)
     }
 
-    fn record(content: usize, total: usize, width: usize, canonical: bool, lines: u64) -> Found {
-        Found::Record(Scan { content, total, width, canonical, lines })
+    fn record(content: usize, total: usize, width: usize, form: Form, lines: u64) -> Found {
+        Found::Record(Scan { content, total, width, form, lines })
     }
 
     #[test]
     fn plain_lines() {
-        assert_eq!(scan(b"a,b\nc", false), record(3, 4, 2, true, 1));
-        assert_eq!(scan(b"a,b\r\nc", false), record(3, 5, 2, true, 1));
-        assert_eq!(scan(b"a,b\rc\n", false), record(3, 4, 2, true, 1));
-        assert_eq!(scan(b"a,b", true), record(3, 3, 2, true, 1));
+        assert_eq!(scan(b"a,b\nc", false), record(3, 4, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b\r\nc", false), record(3, 5, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b\rc\n", false), record(3, 4, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b", true), record(3, 3, 2, Form::Canonical, 1));
         assert_eq!(scan(b"a,b", false), Found::Incomplete { in_quotes: false });
         assert_eq!(scan(b"a,b\r", false), Found::Incomplete { in_quotes: false });
-        assert_eq!(scan(b"a,b\r", true), record(3, 4, 2, true, 1));
+        assert_eq!(scan(b"a,b\r", true), record(3, 4, 2, Form::Canonical, 1));
     }
 
     #[test]
     fn quoted_fields() {
-        assert_eq!(scan(b"\"a,b\",c\n", false), record(7, 8, 2, true, 1));
-        assert_eq!(scan(b"\"a\nb\",c\n", false), record(7, 8, 2, true, 2));
-        assert_eq!(scan(b"\"a\"\"b\",c\n", false), record(8, 9, 2, true, 1));
-        assert_eq!(scan(b"\"a\",c\n", false), record(5, 6, 2, false, 1));
-        assert_eq!(scan(b"\"a\"x,c\n", false), record(6, 7, 2, false, 1));
-        assert_eq!(scan(b"a\"b,c\n", false), record(5, 6, 2, false, 1));
+        assert_eq!(scan(b"\"a,b\",c\n", false), record(7, 8, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"\"a\nb\",c\n", false), record(7, 8, 2, Form::Canonical, 2));
+        assert_eq!(scan(b"\"a\"\"b\",c\n", false), record(8, 9, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"\"a\",c\n", false), record(5, 6, 2, Form::NeedlessQuotes, 1));
+        assert_eq!(scan(b"\"a\"x,c\n", false), record(6, 7, 2, Form::StrayQuotes, 1));
+        assert_eq!(scan(b"a\"b,c\n", false), record(5, 6, 2, Form::StrayQuotes, 1));
+        assert_eq!(scan(b"\"a\",b\"\n", false), record(6, 7, 2, Form::StrayQuotes, 1));
         assert_eq!(scan(b"\"a", false), Found::Incomplete { in_quotes: true });
         assert_eq!(scan(b"\"a", true), Found::Incomplete { in_quotes: true });
     }
@@ -236,7 +276,23 @@ mod tests {
         assert_eq!(scan(b"a,\"b\nc\"\n", 5), Found::GivenUp);
         assert_eq!(scan(b"a,\"b\"\"\nc\"\n", 7), Found::GivenUp);
         // The line's end inside quotes lies beyond what is known.
-        assert_eq!(scan(b"a,\"b\nc\"\n", 4), record(7, 8, 2, true, 2));
-        assert_eq!(scan(b"a,\"b,c\"\n", 100), record(7, 8, 2, true, 1));
+        assert_eq!(scan(b"a,\"b\nc\"\n", 4), record(7, 8, 2, Form::Canonical, 2));
+        assert_eq!(scan(b"a,\"b,c\"\n", 100), record(7, 8, 2, Form::Canonical, 1));
+    }
+
+    #[test]
+    fn only_needless_quotes_go() {
+        let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 100 };
+        for (content, expected) in [
+            (&b"\"a\",b,\"c,d\",\"\",\"e\"\"f\""[..], &b"a,b,\"c,d\",,\"e\"\"f\""[..]),
+            (b"a,\"b\"", b"a,b"),
+            (b"\"a\nb\",\"c\"", b"\"a\nb\",c"),
+            (b"\"\",\"\"", b","),
+            (b"\"\"", b"\"\""),
+        ] {
+            let mut out = BytesMut::from(&b"before"[..]);
+            unquote(content, grammar, &mut out);
+            assert_eq!(out, [&b"before"[..], expected].concat());
+        }
     }
 }
