@@ -4,6 +4,10 @@
 
 mod conformance;
 mod contracts;
+mod network;
 mod objects;
+mod pace;
+mod probe;
+mod proxy;
 mod read;
 mod write;

@@ -1,0 +1,118 @@
+//! A store that watches what is asked of it, and takes its time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::contract::{ByteRange, ObjectRef};
+use common::store::{
+    Body, Condition, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart, Written,
+};
+use futures::StreamExt as _;
+
+/// Wraps a store.
+pub(crate) struct Probe {
+    inner: Arc<dyn Store>,
+    /// How long a GET takes.
+    latency: Duration,
+    /// Whether a GET's range and condition are passed over, and nothing said of it.
+    heedless: bool,
+    gets: AtomicUsize,
+    most_gets: AtomicUsize,
+    served: Arc<AtomicU64>,
+}
+
+impl Probe {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            latency: Duration::ZERO,
+            heedless: false,
+            gets: AtomicUsize::new(0),
+            most_gets: AtomicUsize::new(0),
+            served: Arc::default(),
+        }
+    }
+
+    pub(crate) fn slow(inner: Arc<dyn Store>, latency: Duration) -> Arc<Self> {
+        Arc::new(Self { latency, ..Self::new(inner) })
+    }
+
+    pub(crate) fn heedless(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { heedless: true, ..Self::new(inner) })
+    }
+
+    /// The most GETs at once since it was last asked.
+    pub(crate) fn most_gets(&self) -> usize {
+        self.most_gets.swap(0, Ordering::SeqCst)
+    }
+
+    /// Bytes of bodies handed out.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Store for Probe {
+    async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        self.inner.head(object).await
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        range: Option<ByteRange>,
+        if_match: Option<&str>,
+    ) -> Result<Body, StoreError> {
+        let running = self.gets.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_gets.fetch_max(running, Ordering::SeqCst);
+        tokio::time::sleep(self.latency).await;
+        self.gets.fetch_sub(1, Ordering::SeqCst);
+        let (range, if_match) = if self.heedless { (None, None) } else { (range, if_match) };
+        let body = self.inner.get(object, range, if_match).await?;
+        let served = Arc::clone(&self.served);
+        let stream = body.stream.inspect(move |chunk| {
+            let bytes = chunk.as_ref().map_or(0, bytes::Bytes::len);
+            served.fetch_add(bytes as u64, Ordering::SeqCst);
+        });
+        Ok(Body { meta: body.meta, stream: stream.boxed() })
+    }
+
+    async fn put(
+        &self,
+        new: &NewObject,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        self.inner.put(new, payload, condition).await
+    }
+
+    async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
+        self.inner.create_upload(new).await
+    }
+
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
+        self.inner.upload_part(upload, number, payload).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        crc64nvme: u64,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        self.inner.complete_upload(upload, parts, crc64nvme, condition).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.inner.abort_upload(upload).await
+    }
+}
