@@ -1,7 +1,8 @@
 //! A store that watches what is asked of it, and takes its time.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,13 +15,19 @@ use futures::StreamExt as _;
 /// Wraps a store.
 pub(crate) struct Probe {
     inner: Arc<dyn Store>,
-    /// How long a GET takes.
+    /// How long a GET and a part take.
     latency: Duration,
+    /// How often each call lets others go first, before and after it is carried out.
+    yields: u32,
     /// Whether a GET's range and condition are passed over, and nothing said of it.
     heedless: bool,
     gets: AtomicUsize,
     most_gets: AtomicUsize,
     served: Arc<AtomicU64>,
+    parts: AtomicUsize,
+    most_parts: AtomicUsize,
+    released: AtomicU64,
+    places: Mutex<BTreeSet<usize>>,
 }
 
 impl Probe {
@@ -28,15 +35,24 @@ impl Probe {
         Self {
             inner,
             latency: Duration::ZERO,
+            yields: 0,
             heedless: false,
             gets: AtomicUsize::new(0),
             most_gets: AtomicUsize::new(0),
             served: Arc::default(),
+            parts: AtomicUsize::new(0),
+            most_parts: AtomicUsize::new(0),
+            released: AtomicU64::new(0),
+            places: Mutex::default(),
         }
     }
 
     pub(crate) fn slow(inner: Arc<dyn Store>, latency: Duration) -> Arc<Self> {
         Arc::new(Self { latency, ..Self::new(inner) })
+    }
+
+    pub(crate) fn hesitant(inner: Arc<dyn Store>, yields: u32) -> Arc<Self> {
+        Arc::new(Self { yields, ..Self::new(inner) })
     }
 
     pub(crate) fn heedless(inner: Arc<dyn Store>) -> Arc<Self> {
@@ -52,12 +68,38 @@ impl Probe {
     pub(crate) fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }
+
+    /// The most parts on their way at once since it was last asked.
+    pub(crate) fn most_parts(&self) -> usize {
+        self.most_parts.swap(0, Ordering::SeqCst)
+    }
+
+    /// Bytes of parts that were taken, so that nobody needs to hold them any longer.
+    pub(crate) fn released(&self) -> u64 {
+        self.released.load(Ordering::SeqCst)
+    }
+
+    /// How many different places in memory the parts' chunks lay in.
+    pub(crate) fn places(&self) -> usize {
+        self.places.lock().unwrap().len()
+    }
+
+    async fn hesitate<T>(&self, call: impl Future<Output = T>) -> T {
+        for _ in 0..self.yields {
+            tokio::task::yield_now().await;
+        }
+        let done = call.await;
+        for _ in 0..self.yields {
+            tokio::task::yield_now().await;
+        }
+        done
+    }
 }
 
 #[async_trait]
 impl Store for Probe {
     async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
-        self.inner.head(object).await
+        self.hesitate(self.inner.head(object)).await
     }
 
     async fn get(
@@ -86,11 +128,11 @@ impl Store for Probe {
         payload: Payload,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
-        self.inner.put(new, payload, condition).await
+        self.hesitate(self.inner.put(new, payload, condition)).await
     }
 
     async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
-        self.inner.create_upload(new).await
+        self.hesitate(self.inner.create_upload(new)).await
     }
 
     async fn upload_part(
@@ -99,7 +141,15 @@ impl Store for Probe {
         number: u32,
         payload: Payload,
     ) -> Result<UploadedPart, StoreError> {
-        self.inner.upload_part(upload, number, payload).await
+        let running = self.parts.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_parts.fetch_max(running, Ordering::SeqCst);
+        let length = payload.length;
+        self.places.lock().unwrap().extend(payload.chunks.iter().map(|chunk| chunk.as_ptr() as usize));
+        tokio::time::sleep(self.latency).await;
+        let part = self.hesitate(self.inner.upload_part(upload, number, payload)).await;
+        self.parts.fetch_sub(1, Ordering::SeqCst);
+        self.released.fetch_add(length, Ordering::SeqCst);
+        part
     }
 
     async fn complete_upload(
@@ -109,10 +159,10 @@ impl Store for Probe {
         crc64nvme: u64,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
-        self.inner.complete_upload(upload, parts, crc64nvme, condition).await
+        self.hesitate(self.inner.complete_upload(upload, parts, crc64nvme, condition)).await
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.inner.abort_upload(upload).await
+        self.hesitate(self.inner.abort_upload(upload)).await
     }
 }

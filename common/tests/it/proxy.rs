@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::sim::SimServer;
 use common::store::S3Store;
@@ -17,6 +18,15 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) enum Trick {
     /// Resets it after this many bytes of answers.
     ResetAfter(usize),
+    /// Says this in the place of the answer to a completion, byte for byte, and closes.
+    AnswerCompletion {
+        /// What is said.
+        answer: String,
+        /// Whether the completion takes place.
+        pass_on: bool,
+        /// How long nothing comes between its head and its body.
+        pause: Duration,
+    },
 }
 
 type Tricks = Arc<Mutex<VecDeque<Trick>>>;
@@ -61,12 +71,16 @@ impl Proxy {
     }
 }
 
+/// The next trick, if it is of the kind that is asked for.
+fn next(tricks: &Tricks, wanted: impl Fn(&Trick) -> bool) -> Option<Trick> {
+    tricks.lock().unwrap().pop_front_if(|trick| wanted(trick))
+}
+
 async fn relay(mut client: TcpStream, upstream: SocketAddr, tricks: Tricks) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
-    let trick = tricks.lock().unwrap().pop_front();
-    let mut left = match trick {
+    let mut left = match next(&tricks, |trick| matches!(trick, Trick::ResetAfter(_))) {
         Some(Trick::ResetAfter(bytes)) => bytes,
-        None => usize::MAX,
+        _ => usize::MAX,
     };
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
@@ -75,6 +89,18 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, tricks: Tricks) -> i
                 let read = read?;
                 if read == 0 {
                     return Ok(());
+                }
+                let trick = is_completion(&asked[..read]).then(|| next(&tricks, is_answer)).flatten();
+                if let Some(Trick::AnswerCompletion { answer, pass_on, pause }) = trick {
+                    let request = whole_request(&mut client, &asked[..read]).await?;
+                    if pass_on {
+                        carry_out(&mut server, &request).await?;
+                    }
+                    let (head, body) = answer.split_at(answer.find("\r\n\r\n").map_or(0, |end| end + 4));
+                    client.write_all(head.as_bytes()).await?;
+                    tokio::time::sleep(pause).await;
+                    client.write_all(body.as_bytes()).await?;
+                    return client.shutdown().await;
                 }
                 server.write_all(&asked[..read]).await?;
             }
@@ -91,4 +117,48 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, tricks: Tricks) -> i
             }
         }
     }
+}
+
+fn is_answer(trick: &Trick) -> bool {
+    matches!(trick, Trick::AnswerCompletion { .. })
+}
+
+/// The client sends no request before the last one was answered, so one begins where something is read.
+fn is_completion(request: &[u8]) -> bool {
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.starts_with(b"POST ") && String::from_utf8_lossy(line).contains("uploadId=")
+}
+
+/// A request that begins with `begin`, to the end of its body.
+async fn whole_request(client: &mut TcpStream, begin: &[u8]) -> io::Result<Vec<u8>> {
+    let mut request = begin.to_vec();
+    loop {
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+            if body.len() >= length {
+                return Ok(request);
+            }
+        }
+        let mut more = [0; 4096];
+        let read = client.read(&mut more).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        request.extend_from_slice(&more[..read]);
+    }
+}
+
+/// Sends a completion and waits until it has taken place.
+async fn carry_out(server: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+    server.write_all(request).await?;
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("</CompleteMultipartUploadResult>") {
+        let mut more = [0; 4096];
+        let read = server.read(&mut more).await?;
+        assert!(read > 0, "no completion: {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&more[..read]);
+    }
+    Ok(())
 }
