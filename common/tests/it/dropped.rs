@@ -31,18 +31,13 @@ async fn settle() {
     }
 }
 
-/// A writer to a store that lets others go first, so often, before and after each call.
-fn writer(memory: &Arc<MemoryStore>, yields: u32) -> ObjectWriter {
+fn writer(store: &Arc<Probe>) -> ObjectWriter {
     let plan = WritePlan { in_flight: 1, ..plan() };
-    ObjectWriter::new(Probe::hesitant(memory.clone(), yields), new("out"), plan)
+    ObjectWriter::new(store.clone(), new("out"), plan)
 }
 
-async fn write(
-    memory: &Arc<MemoryStore>,
-    yields: u32,
-    content: bytes::Bytes,
-) -> Result<Finished, StoreError> {
-    let mut writer = writer(memory, yields);
+async fn write(store: &Arc<Probe>, content: bytes::Bytes) -> Result<Finished, StoreError> {
+    let mut writer = writer(store);
     writer.write(content).await?;
     writer.finish(&Condition::IfAbsent).await
 }
@@ -55,8 +50,11 @@ async fn a_write_dropped_at_any_await_leaves_the_whole_or_nothing() {
         {
             let case = format!("{size} bytes, {yields} yields, dropped after {polls} polls");
             let memory = Arc::new(MemoryStore::new());
-            let finished = poll_times(write(&memory, yields, content.clone()), polls).await;
+            // One that lets others go first, so often, before and after each call.
+            let store = Probe::hesitant(memory.clone(), yields);
+            let finished = poll_times(write(&store, content.clone()), polls).await;
             settle().await;
+            assert_eq!(store.parts_at_abort(), 0, "a part that arrives later would stay: {case}");
             assert_eq!(memory.open_uploads(), 0, "{case}");
             let left = memory.content(BUCKET, "out");
             assert!(left.as_ref().is_none_or(|left| *left == content), "{case}");
@@ -73,11 +71,13 @@ async fn a_write_dropped_at_any_await_leaves_the_whole_or_nothing() {
 async fn an_abort_dropped_at_any_await_is_carried_out() {
     for polls in 0..10 {
         let memory = Arc::new(MemoryStore::new());
-        let mut writer = writer(&memory, 1);
+        let store = Probe::hesitant(memory.clone(), 1);
+        let mut writer = writer(&store);
         writer.write(bytes(5 * MIB + 1)).await.unwrap();
         assert_eq!(memory.open_uploads(), 1);
         let aborted = poll_times(writer.abort(), polls).await;
         settle().await;
+        assert_eq!(store.parts_at_abort(), 0, "dropped after {polls} polls");
         assert_eq!(memory.open_uploads(), 0, "dropped after {polls} polls");
         assert!(aborted.is_none() || polls > 2, "only {polls} polls");
         assert!(aborted.is_some() || polls < 9, "more awaits than were tried");

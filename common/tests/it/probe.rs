@@ -26,6 +26,7 @@ pub(crate) struct Probe {
     served: Arc<AtomicU64>,
     parts: AtomicUsize,
     most_parts: AtomicUsize,
+    parts_at_abort: AtomicUsize,
     released: AtomicU64,
     places: Mutex<BTreeSet<usize>>,
 }
@@ -42,6 +43,7 @@ impl Probe {
             served: Arc::default(),
             parts: AtomicUsize::new(0),
             most_parts: AtomicUsize::new(0),
+            parts_at_abort: AtomicUsize::new(0),
             released: AtomicU64::new(0),
             places: Mutex::default(),
         }
@@ -74,6 +76,11 @@ impl Probe {
         self.most_parts.swap(0, Ordering::SeqCst)
     }
 
+    /// The most parts that were on their way when their upload was aborted.
+    pub(crate) fn parts_at_abort(&self) -> usize {
+        self.parts_at_abort.load(Ordering::SeqCst)
+    }
+
     /// Bytes of parts that were taken, so that nobody needs to hold them any longer.
     pub(crate) fn released(&self) -> u64 {
         self.released.load(Ordering::SeqCst)
@@ -96,6 +103,22 @@ impl Probe {
     }
 }
 
+/// A call under way; one that is given up ends as well.
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn begin(running: &'a AtomicUsize, most: &AtomicUsize) -> Self {
+        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Self(running)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl Store for Probe {
     async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
@@ -108,10 +131,9 @@ impl Store for Probe {
         range: Option<ByteRange>,
         if_match: Option<&str>,
     ) -> Result<Body, StoreError> {
-        let running = self.gets.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_gets.fetch_max(running, Ordering::SeqCst);
+        let running = Running::begin(&self.gets, &self.most_gets);
         tokio::time::sleep(self.latency).await;
-        self.gets.fetch_sub(1, Ordering::SeqCst);
+        drop(running);
         let (range, if_match) = if self.heedless { (None, None) } else { (range, if_match) };
         let body = self.inner.get(object, range, if_match).await?;
         let served = Arc::clone(&self.served);
@@ -141,13 +163,11 @@ impl Store for Probe {
         number: u32,
         payload: Payload,
     ) -> Result<UploadedPart, StoreError> {
-        let running = self.parts.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_parts.fetch_max(running, Ordering::SeqCst);
+        let _running = Running::begin(&self.parts, &self.most_parts);
         let length = payload.length;
         self.places.lock().unwrap().extend(payload.chunks.iter().map(|chunk| chunk.as_ptr() as usize));
         tokio::time::sleep(self.latency).await;
         let part = self.hesitate(self.inner.upload_part(upload, number, payload)).await;
-        self.parts.fetch_sub(1, Ordering::SeqCst);
         self.released.fetch_add(length, Ordering::SeqCst);
         part
     }
@@ -163,6 +183,7 @@ impl Store for Probe {
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.parts_at_abort.fetch_max(self.parts.load(Ordering::SeqCst), Ordering::SeqCst);
         self.hesitate(self.inner.abort_upload(upload)).await
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,12 +30,19 @@ pub(crate) enum Trick {
     },
 }
 
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    resets: AtomicUsize,
+}
+
 type Tricks = Arc<Mutex<VecDeque<Trick>>>;
 
 /// Runs as long as it is held.
 pub(crate) struct Proxy {
     address: SocketAddr,
     tricks: Tricks,
+    counts: Arc<Counts>,
     server: SimServer,
     _task: AbortOnDropHandle<()>,
 }
@@ -47,15 +55,19 @@ impl Proxy {
         let upstream: SocketAddr = server.endpoint().trim_start_matches("http://").parse().unwrap();
         let tricks: Tricks = Arc::new(Mutex::new(tricks.into_iter().collect()));
         let planned = Arc::clone(&tricks);
+        let counts = Arc::new(Counts::default());
+        let counted = Arc::clone(&counts);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 // Either side may go away at any time.
-                let tricks = Arc::clone(&planned);
-                connections.spawn(async move { relay(client, upstream, tricks).await.unwrap_or_default() });
+                let (tricks, counts) = (Arc::clone(&planned), Arc::clone(&counted));
+                counts.connections.fetch_add(1, Ordering::SeqCst);
+                connections
+                    .spawn(async move { relay(client, upstream, tricks, &counts).await.unwrap_or_default() });
             }
         });
-        Self { address, tricks, server, _task: AbortOnDropHandle::new(task) }
+        Self { address, tricks, counts, server, _task: AbortOnDropHandle::new(task) }
     }
 
     /// The product's store, through this proxy.
@@ -63,6 +75,16 @@ impl Proxy {
         let config = self.server.client(attempts).config().to_builder();
         let config = config.endpoint_url(format!("http://{}", self.address)).build();
         S3Store::new(aws_sdk_s3::Client::from_conf(config))
+    }
+
+    /// Connections that clients have opened.
+    pub(crate) fn connections(&self) -> usize {
+        self.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were reset.
+    pub(crate) fn resets(&self) -> usize {
+        self.counts.resets.load(Ordering::SeqCst)
     }
 
     /// Tricks not played yet.
@@ -76,7 +98,12 @@ fn next(tricks: &Tricks, wanted: impl Fn(&Trick) -> bool) -> Option<Trick> {
     tricks.lock().unwrap().pop_front_if(|trick| wanted(trick))
 }
 
-async fn relay(mut client: TcpStream, upstream: SocketAddr, tricks: Tricks) -> io::Result<()> {
+async fn relay(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    tricks: Tricks,
+    counts: &Counts,
+) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
     let mut left = match next(&tricks, |trick| matches!(trick, Trick::ResetAfter(_))) {
         Some(Trick::ResetAfter(bytes)) => bytes,
@@ -108,6 +135,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, tricks: Tricks) -> i
                 let read = read?;
                 client.write_all(&answered[..read.min(left)]).await?;
                 if read >= left {
+                    counts.resets.fetch_add(1, Ordering::SeqCst);
                     return client.set_zero_linger();
                 }
                 if read == 0 {
