@@ -8,17 +8,21 @@
 //! - [`store`]: objects: [`store::Store`] and its implementations.
 //! - [`read`]: an object as a stream, by several ranges at once.
 //! - [`mod@write`]: a stream as an object, by parts, visible only when complete.
+//! - [`buffers`]: what both hold their bytes in, so that memory is flat.
+//! - `retry`: how both try again.
 //! - [`topic`]: messages out, to SNS.
 //! - [`trace`]: the context that makes one file one trace.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
 //! - `sim`: an S3 server in this process (feature `sim`).
 
 pub mod aws;
+pub mod buffers;
 pub mod config;
 pub mod contract;
 pub mod document;
 pub mod metrics;
 pub mod read;
+mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod store;

@@ -80,8 +80,10 @@ fn plans(budget_mib: u64) -> (ReadPlan, WritePlan, WritePlan) {
     };
     // Parts grow late, and to no more than a sixteenth of the budget.
     let max_part_bytes = (budget_mib * MIB / 16).clamp(part_mib * MIB, 128 * MIB);
-    let read = ReadPlan { range_bytes: range_mib * MIB, in_flight: reads, ..ReadPlan::default() };
-    let write = WritePlan { part_bytes: part_mib * MIB, max_part_bytes, in_flight: parts };
-    let rejects = WritePlan { part_bytes: MIN_PART_BYTES, max_part_bytes, in_flight: 1 };
+    let read = ReadPlan { range_bytes: range_mib * MIB, max_in_flight: reads, ..ReadPlan::default() };
+    let write =
+        WritePlan { part_bytes: part_mib * MIB, max_part_bytes, in_flight: parts, ..WritePlan::default() };
+    let rejects =
+        WritePlan { part_bytes: MIN_PART_BYTES, max_part_bytes, in_flight: 1, ..WritePlan::default() };
     (read, write, rejects)
 }
