@@ -33,14 +33,14 @@ EXAMPLES = """\
 examples:
   just bench                                all of it: 1 GB, 3 rounds
   just bench --size 100MB --rounds 1        a quick try: a few minutes once everything is built
-  just bench --full                         also 32 GiB and 64 GB, and the profile that is deployed: hours
+  just bench --full                         also 32 GiB and 64 GB, and the profile that is deployed: 2 hours
   just bench --only start --dist
 
 It needs Rust, Python 3.10 or newer with venv, Linux, and three times --size of disk. Leave the machine alone
 meanwhile. A run of everything with at least the default size and rounds writes docs/benchmarks.md, any other
 target/bench/benchmarks.md.
 
-exit codes: 0 measured, whatever the figures; 1 failed; 2 wrong usage; 130 ended by Ctrl-C
+exit codes: 0 measured, whatever the figures; 1 failed; 2 wrong usage; 128 + n ended by signal n
 """
 
 
@@ -73,12 +73,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=size, default="1GB", help="bytes of CSV (default: 1GB)")
     parser.add_argument("--rounds", type=rounds, default=3, help="runs of each (default: 3)")
     parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help="only these sections, see above"
+        "--only",
+        nargs="+",
+        choices=SECTIONS,
+        default=SECTIONS,
+        metavar="SECTION",
+        help="only these sections, see above",
     )
     parser.add_argument("--full", action="store_true", help="memory at 32 GiB and 64 GB, too; implies --dist")
-    parser.add_argument("--dist", action="store_true", help="build the profile that is deployed, for its size")
     parser.add_argument(
-        "--binaries", type=Path, metavar="DIR", help="measure penstock, loadtest and processor in DIR, build nothing"
+        "--dist", action="store_true", help="build the profile that is deployed, for its size"
+    )
+    parser.add_argument(
+        "--binaries",
+        type=Path,
+        metavar="DIR",
+        help="measure penstock, loadtest and processor in DIR, build nothing",
     )
     given = parser.parse_args()
     if given.binaries and (given.dist or given.full):
@@ -98,7 +108,8 @@ def say(text: str) -> None:
 
 def measure_all(given: argparse.Namespace) -> tuple[list, list]:
     """Tables and targets of every section that was asked for."""
-    binaries = tools.build(given.binaries, given.dist or given.full, say)
+    dist = given.dist or (given.full and "start" in given.only)
+    binaries = tools.build(given.binaries, dist, say)
     tables, targets = [], []
     if {"files", "s3"} & set(given.only):
         generated = throughput.generate(binaries.loadtest, given.size, say)
@@ -114,10 +125,10 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
         targets.append(target)
     if "memory" in given.only:
         sizes = ["64MiB", "1GiB" if in_bytes(given.size) >= 10**9 else "256MiB"]
-        sizes += ["32GiB"] if given.full else []
-        table, judged = memory.processor(binaries, sizes, given.rounds, given.full, say)
+        sizes += [memory.LONG] if given.full else []
+        found, judged = memory.processor(binaries, sizes, given.rounds, given.full, say)
         piped, target = memory.pipe(binaries, given.size, given.rounds, say)
-        tables += [table, piped]
+        tables += [*found, piped]
         targets += [*judged, target]
     if "start" in given.only:
         table, judged = startup.cold_start(binaries, say)
@@ -127,7 +138,7 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
 
 
 def markdown(machine: list, tables: list) -> str:
-    text = "# Benchmarks\n\nMeasured by `just bench`, which writes this page. `just bench --help` says what it does.\n\n"
+    text = "# Benchmarks\n\n`just bench` measures this and writes this page; its `--help` says how.\n\n"
     text += Table("What it was measured on", ["", ""], [list(line) for line in machine], words=2).markdown()
     return text + "\n" + "\n".join(table.markdown() for table in tables)
 
@@ -138,7 +149,9 @@ def main() -> None:
     machine = tools.machine()
     tables, targets = measure_all(given)
     if {"files", "s3"} & set(given.only):
-        next(table for table in reversed(tables) if "$ per TB" in table.columns).notes.append(throughput.PRICE)
+        next(table for table in reversed(tables) if "$ per TB" in table.columns).notes.append(
+            throughput.PRICE
+        )
     tables = [targets_table(targets), *tables]
 
     width = max(len(name) for name, _ in machine)
@@ -153,7 +166,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Ended by a signal it cleans up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         main()
     except Failed as error:

@@ -79,7 +79,7 @@ def measure(command, *, stdin=None, stdout=None) -> Run:
 
 def _last_words(code: int, said: list) -> str:
     what = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{what}: {said[-1]}" if said else what
+    return said[-1].removeprefix("error: ") if said and code > 0 else what
 
 
 def _watch(pid: int, ended: threading.Event, seen: list) -> None:
@@ -127,7 +127,7 @@ class Runs:
 
 
 def interleave(rounds: int, contenders: dict, say) -> dict:
-    """Runs every contender once a round, each round in another order, so that what disturbs the machine disturbs all.
+    """Runs every contender once a round, in turns, so that what disturbs the machine disturbs all.
 
     `contenders` gives each name a function that makes a `Run`. One that fails is not tried again.
     """

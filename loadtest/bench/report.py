@@ -1,8 +1,13 @@
 """Tables and targets, as text for the terminal and as Markdown for the docs: the same figures in both."""
 
+import textwrap
 from dataclasses import dataclass, field
 
 MET, MISSED, OPEN = "met", "NOT met", "not measured"
+
+
+def of_rounds(what: str, rounds: int) -> str:
+    return "one round" if rounds == 1 else f"{what} of {rounds} rounds"
 
 
 @dataclass
@@ -21,20 +26,23 @@ class Table:
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         aligned = [self._align(line, widths, "   ") for line in lines]
         rule = "─" * max(len(line) for line in aligned)
-        return "\n".join([self.title, rule, aligned[0], rule, *aligned[1:], *self.notes, ""])
+        notes = [textwrap.fill(note, max(len(rule), 80)) for note in self.notes]
+        return "\n".join([self.title, rule, aligned[0], rule, *aligned[1:], *notes, ""])
 
     def markdown(self) -> str:
         cells = [[cell.replace("|", "\\|") for cell in line] for line in [self.columns, *self.rows]]
         widths = [max(len(line[i]) for line in cells) for i in range(len(self.columns))]
         rule = [("-" * w if i < self.words else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
-        lines = [f"| {self._align(line, widths, ' | ', keep=True)} |" for line in [cells[0], rule, *cells[1:]]]
+        lines = [
+            f"| {self._align(line, widths, ' | ', keep=True)} |" for line in [cells[0], rule, *cells[1:]]
+        ]
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"## {self.title}\n", *lines, *notes, ""])
 
     def _align(self, line: list, widths: list, between: str, keep: bool = False) -> str:
         cells = [
             cell.ljust(width) if i < self.words else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths))
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         joined = between.join(cells)
         return joined if keep else joined.rstrip()
@@ -64,4 +72,4 @@ def targets_table(targets: list) -> Table:
     open_ = sum(target.verdict == OPEN for target in targets)
     met = len(targets) - missed - open_
     note = f"{met} of {len(targets)} targets met, {missed} missed, {open_} not measured in this run."
-    return Table("Targets", ["target", "limit", "measured", ""], rows, [note], words=4)
+    return Table("Targets", ["target", "limit", "measured", "verdict"], rows, [note], words=4)

@@ -54,7 +54,7 @@ def cold_start(binaries: Binaries, say) -> tuple[Table, list]:
     init = Target.of("initialisation", f"≤ {INIT_LIMIT_MS} ms", f"{median:.1f} ms", median <= INIT_LIMIT_MS)
     size = Target.of("binary", f"≤ {SIZE_LIMIT_MB} MB", f"{megabytes:.1f} MB", megabytes <= SIZE_LIMIT_MB)
     if binaries.profile != "dist":
-        why = f"{megabytes:.1f} MB in profile {binaries.profile}; --dist builds what the images hold"
+        why = f"{megabytes:.1f} MB as built here; --dist builds what the images hold"
         size = Target.unmeasured("binary", f"≤ {SIZE_LIMIT_MB} MB", why)
         init.what += f", profile {binaries.profile}"
     return table, [size, init]
@@ -68,7 +68,9 @@ def _start(program: Path) -> float:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment = {**inherited, **ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": api}
         began = time.monotonic()
-        with subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+        with subprocess.Popen(
+            [program], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as child:
             try:
                 connection, _ = server.accept()
                 with connection:

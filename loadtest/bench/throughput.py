@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import MIB, Run, interleave, measure
-from report import Table, Target
+from report import Table, Target, of_rounds
 from tools import BENCH, Binaries, Failed
 
 GB = 1e9
@@ -15,8 +15,9 @@ DOLLARS_GB_SECOND = 0.0000133334
 VCPU_MB = 1769
 
 PRICE = (
-    "$ per TB = CPU seconds per GB × 1000 × 1769 / 1024 × $0.0000133334: Lambda's arm64 price for a GB-second, with "
-    "1,769 MB, which is one vCPU. It supposes a function that is busy all the time on a vCPU as fast as a core here."
+    "$ per TB = CPU seconds per GB × 1000 × 1769 / 1024 × $0.0000133334: Lambda's arm64 price for a "
+    "GB-second, with 1,769 MB, which is one vCPU. It supposes a function that is busy all the time on a "
+    "vCPU as fast as a core here."
 )
 
 POLARS = """
@@ -34,7 +35,8 @@ PYTHON = """
 import csv, gzip, sys
 source, target = sys.argv[1:]
 opened = gzip.open if source.endswith(".gz") else open
-with opened(source, "rt", encoding="utf-8", newline="") as lines, open(target, "w", encoding="utf-8", newline="") as out:
+text = {"encoding": "utf-8", "newline": ""}
+with opened(source, "rt", **text) as lines, open(target, "w", **text) as out:
     csv.writer(out, lineterminator="\\n").writerows(csv.reader(lines))
 """
 
@@ -61,18 +63,20 @@ def count_lines(path: Path) -> int:
 def generate(loadtest: Path, size: str, say) -> Input:
     """The file, plain and as one gzip member: made once, kept under target/bench."""
     paths = [BENCH / f"trips-{size}.csv", BENCH / f"trips-{size}.csv.gz"]
-    for path, compression in zip(paths, ("none", "gzip")):
+    for path, compression in zip(paths, ("none", "gzip"), strict=True):
         if path.exists():
             continue
         say(f"generating {path.name}")
         unfinished = path.with_suffix(".unfinished")
         command = [loadtest, "rows", "--size", size, "--compression", compression]
-        with open(unfinished, "wb") as file:
-            run = measure(command, stdout=file)
-        if run.error:
-            unfinished.unlink()
-            raise Failed(f"generate {path.name}: {run.error}")
-        unfinished.rename(path)
+        try:
+            with open(unfinished, "wb") as file:
+                run = measure(command, stdout=file)
+            if run.error:
+                raise Failed(f"generate {path.name}: {run.error}")
+            unfinished.rename(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return Input(*paths, text_bytes=paths[0].stat().st_size, lines=count_lines(paths[0]))
 
 
@@ -96,11 +100,13 @@ def files(binaries: Binaries, xan: Path, python: Path, given: Input, rounds: int
         title = f"File to file, {kind} in, plain out"
         tables.append(_table(title, "program", runs, given.text_bytes, "penstock"))
         targets += _file_targets(kind, runs)
-    rows = f"{given.lines - 1:,} rows of 9 columns, {given.text_bytes / GB:.2f} GB of text"
     tables[0].notes.append(
-        f"{rows}. Every field is text to all of them, and each output was found to have as many rows as the input; "
-        "Penstock's receipt adds up. A GB is 10⁹ bytes of text, whatever the compression."
+        f"{given.lines - 1:,} rows of 9 columns, {given.text_bytes / 1e6:,.0f} MB of text. Every field is "
+        "text to all of them, and each output was found to have as many rows as the input; Penstock's "
+        "receipt adds up. A GB is 10⁹ bytes of text, whatever the compression."
     )
+    if given.text_bytes < GB:
+        tables[0].notes.append("A file this small says as much of how long the programs take to start.")
     return tables, targets
 
 
@@ -131,22 +137,24 @@ def _complaint(run: Run, output: Path, given: Input) -> str:
 def _file_targets(kind: str, runs: dict) -> list:
     penstock, xan = runs["penstock"], runs["xan"]
     limit = 1.5 if kind == "plain" else 1.0
-    what, at_most = f"CPU, {kind} file to file", f"≤ {limit} × xan's"
+    what, at_most = f"CPU, {kind} file to file", f"≤ {limit} × xan"
     if penstock.error or xan.error:
         targets = [Target.of(what, at_most, penstock.error or xan.error, False)]
     else:
         ratio = penstock.cpu / xan.cpu
         targets = [Target.of(what, at_most, f"{ratio:.2f} ×", ratio <= limit)]
         if kind == "plain":
-            targets.append(Target.of(f"{what} (aim)", "< xan's", f"{ratio:.2f} ×", ratio < 1))
+            targets.append(Target.of(f"{what} (aim)", "< xan", f"{ratio:.2f} ×", ratio < 1))
     for name in ("polars", "DuckDB", "Python csv"):
         error = penstock.error or runs[name].error
         ratio = 0 if error else penstock.cpu / runs[name].cpu
-        targets.append(Target.of(what, f"< {name}'s", error or f"{ratio:.2f} ×", not error and ratio < 1))
+        targets.append(Target.of(what, f"< {name}", error or f"{ratio:.2f} ×", not error and ratio < 1))
     return targets
 
 
-def buckets(binaries: Binaries, given: Input, size: str, budget: int, rounds: int, say) -> tuple[Table, Target]:
+def buckets(
+    binaries: Binaries, given: Input, size: str, budget: int, rounds: int, say
+) -> tuple[Table, Target]:
     """S3 to S3 beside a bare copy, with the engine alone for scale."""
     say("S3 to S3, plain")
     sim = [binaries.loadtest, "sim", "--size", size, "--json"]
@@ -159,8 +167,10 @@ def buckets(binaries: Binaries, given: Input, size: str, budget: int, rounds: in
     runs = interleave(rounds, contenders, say)
     table = _table("S3 to S3, plain", "what", runs, given.text_bytes, copy)
     table.notes.append(
-        f"The S3 is a process of its own on the same machine, over plain HTTP; its CPU is not counted. The processor "
-        f"has the budget of {budget} MiB. The copy has 3 ranges of 8 MiB and 3 parts in flight, by the same SDK."
+        "The S3 is a process of its own on the same machine, spoken to over HTTP without TLS; its CPU is "
+        f"not counted. The processor has a budget of {budget} MiB. The copy has 3 ranges of 8 MiB and 3 "
+        "parts in flight, by the same SDK with the same settings. The engine alone is `penstock process` "
+        "without an output."
     )
     what, limit = "CPU, S3 → S3", "≤ copy + 1.3 × engine"
     error = runs[processor].error or runs[copy].error or runs[engine].error
@@ -186,7 +196,7 @@ def _table(title: str, first: str, runs: dict, text_bytes: int, base: str) -> Ta
     rounds = max(len(done.runs) for done in runs.values())
     of_base = f"× {base.split(',')[0]}'s CPU"
     columns = [first, "CPU s/GB", "min – max", "wall s", "MB/s", "peak RSS MiB", of_base, "$ per TB"]
-    table = Table(f"{title}: medians of {rounds}", columns)
+    table = Table(f"{title}: {of_rounds('median', rounds)}", columns)
     for name, done in runs.items():
         if done.error:
             table.rows.append([name, "failed", *[""] * (len(columns) - 2)])

@@ -1,4 +1,4 @@
-"""What is compared: Penstock as built here, the other programs in their pinned versions, and the machine's name."""
+"""What is compared: Penstock as built here, and the others in pinned versions; and the machine's name."""
 
 import os
 import platform
@@ -52,7 +52,7 @@ def build(folder: Path | None, dist: bool, say) -> Binaries:
                 raise Failed(f"{name} is not there; --binaries wants penstock, loadtest and processor")
         return Binaries(*names, profile="given by --binaries")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    # Apart, as they are built otherwise: together, the functions would get the features that only loadtest wants.
+    # Apart, as everywhere else: together, the functions would get features that only loadtest wants.
     builds = [["--release"], ["--release", "-p", "loadtest"]]
     say("building Penstock, profile release (about ten minutes on two cores, the first time)")
     if dist:
@@ -75,7 +75,9 @@ def install(say) -> tuple[Path, Path]:
         call([*command, "--root", BENCH / "xan"], "install xan", env=environment, cwd=BENCH)
         shutil.rmtree(build, ignore_errors=True)
     python = BENCH / "venv" / "bin" / "python"
-    pinned = f"import duckdb, polars; assert (polars.__version__, duckdb.__version__) == ('{POLARS}', '{DUCKDB}')"
+    pinned = (
+        f"import duckdb, polars; assert (polars.__version__, duckdb.__version__) == ('{POLARS}', '{DUCKDB}')"
+    )
     try:
         call([python, "-c", pinned], "look for polars and DuckDB", stderr=subprocess.DEVNULL)
     except Failed:
