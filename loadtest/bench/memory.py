@@ -144,5 +144,5 @@ def _piped(binaries: Binaries, size: str, shape: str, compression: str) -> Run:
             # Where it failed early, nobody reads the rest.
             source.stdout.close()
     if not run.error:
-        run.rss = run.document["peak_memory_bytes"]
+        run.rss = max(run.rss, run.document["peak_memory_bytes"])
     return run
