@@ -154,13 +154,14 @@ def main() -> None:
         )
     tables = [targets_table(targets), *tables]
 
-    width = max(len(name) for name, _ in machine)
-    print("\n".join(f"{name:<{width}}  {value}" for name, value in machine), end="\n\n")
-    # The verdicts stand last on a terminal, where one looks first.
-    print("\n".join(table.text() for table in [*tables[1:], tables[0]]))
     whole = set(given.only) == set(SECTIONS) and in_bytes(given.size) >= 10**9 and given.rounds >= 3
     page = DOCS if whole and not given.binaries else BENCH / "benchmarks.md"
     page.write_text(markdown(machine, tables), encoding="utf-8")
+
+    width = max(len(name) for name, _ in machine)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in machine), end="\n\n")
+    # The verdicts stand last on a terminal, where one looks first.
+    print("\n".join(table.text() for table in [*tables[1:], tables[0]]), flush=True)
     say(f"written to {page.relative_to(ROOT)}")
 
 
