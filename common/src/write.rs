@@ -139,6 +139,17 @@ impl ObjectWriter {
         Ok(())
     }
 
+    /// Sends what is left of an upload in parts and waits until all of it has arrived, so that nothing but the
+    /// completion is left to [`ObjectWriter::finish`]. What fits one part stays with that.
+    ///
+    /// Until `finish` is called nothing can become visible; afterwards nobody knows before it answers.
+    pub async fn drain(&mut self) -> Result<(), StoreError> {
+        if self.upload.begun() > 0 && self.part.length() > 0 {
+            self.send_part().await?;
+        }
+        self.upload.settle().await
+    }
+
     /// Sends what is left and makes the object visible, under `condition`.
     ///
     /// After a refused condition ([`ErrorKind::Precondition`]) the writer can be asked again with another one: the
@@ -149,10 +160,7 @@ impl ObjectWriter {
             let what = format!("write {}: it is closed", self.new.object);
             return Err(StoreError::new(ErrorKind::Permanent, what));
         }
-        if self.upload.begun() > 0 && self.part.length() > 0 {
-            self.send_part().await?;
-        }
-        self.upload.settle().await?;
+        self.drain().await?;
         let mut failures = 0;
         let etag = loop {
             let error = match self.complete(condition).await {

@@ -12,10 +12,12 @@ use opentelemetry::trace::SpanContext;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::Processor;
 use crate::file::{self, FileError, Outcome};
+use crate::give_up::{GiveUp, Reason};
 
 /// Why an invocation failed: Lambda tries again, and sets the event aside at last.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,9 @@ pub enum HandlerError {
     /// A file was not done.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file was given up before Lambda's time-out.
-    #[error("the function's time is up: give it a longer time-out, or split the file")]
-    OutOfTime(#[source] tokio::time::error::Elapsed),
+    /// A file was given up before it was begun.
+    #[error(transparent)]
+    GivenUp(#[from] Reason),
 }
 
 impl From<HandlerError> for Diagnostic {
@@ -47,8 +49,11 @@ impl From<HandlerError> for Diagnostic {
                 "Penstock.Event"
             }
             HandlerError::Store(_) => "Penstock.Store",
+            HandlerError::GivenUp(reason) | HandlerError::File(FileError::GivenUp(reason)) => match reason {
+                Reason::OutOfTime => "Penstock.OutOfTime",
+                Reason::Terminated => "Penstock.Terminated",
+            },
             HandlerError::File(_) => "Penstock.File",
-            HandlerError::OutOfTime(_) => "Penstock.OutOfTime",
         };
         Self { error_type: error_type.into(), error_message: telemetry::chain(&error) }
     }
@@ -69,9 +74,14 @@ pub struct Answer {
     pub ignored: u32,
 }
 
-/// Handles one invocation: every record of it, also after one has failed.
-pub async fn handle(processor: &Processor, event: LambdaEvent<Value>) -> Result<Answer, HandlerError> {
-    let event_deadline = event.context.deadline();
+/// Handles one invocation: every record of it, also after one has failed. What is under way when the process is told
+/// to end is given up.
+pub async fn handle(
+    processor: &Processor,
+    event: LambdaEvent<Value>,
+    terminated: &CancellationToken,
+) -> Result<Answer, HandlerError> {
+    let clock = Clock::start(event.context.deadline);
     let invocation = event.context.xray_trace_id.as_deref().and_then(trace::from_xray);
     if event.payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {
         tracing::info!("S3's test event: the bucket and this function are connected");
@@ -80,10 +90,10 @@ pub async fn handle(processor: &Processor, event: LambdaEvent<Value>) -> Result<
     let event: S3Event = serde_json::from_value(event.payload)
         .map_err(|error| HandlerError::NotAnEvent(json_fault(&error)))?;
     let mut answer = Answer::default();
-    let deadline = deadline(event_deadline);
     let mut first_error = None;
     for record in event.records {
-        match handle_record(processor, record, invocation.as_ref(), deadline).await {
+        let give_up = clock.give_up(terminated);
+        match handle_record(processor, record, invocation.as_ref(), &give_up).await {
             Ok(None) => answer.ignored += 1,
             Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
             Ok(Some(Outcome::Failed(_))) => answer.failed += 1,
@@ -102,7 +112,7 @@ async fn handle_record(
     processor: &Processor,
     record: S3EventRecord,
     invocation: Option<&SpanContext>,
-    deadline: Deadline,
+    give_up: &GiveUp,
 ) -> Result<Option<Outcome>, HandlerError> {
     let name = record.event_name.as_deref().unwrap_or_default();
     if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
@@ -128,7 +138,8 @@ async fn handle_record(
     let sequencer = record.s3.object.sequencer.filter(|sequencer| !sequencer.is_empty()).map(Sequencer);
     let etag = record.s3.object.e_tag.map(|etag| etag.trim_matches('"').to_owned());
 
-    let Some((source, metadata)) = look_at_source(processor, &object, etag, sequencer).await? else {
+    let looked = give_up.in_time(look_at_source(processor, &object, etag, sequencer)).await?;
+    let Some((source, metadata)) = looked? else {
         return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
     };
     let uploader = trace::extract(&metadata);
@@ -139,14 +150,9 @@ async fn handle_record(
     let log = tracing::error_span!("file", key = source.key, bucket = source.bucket, trace_id, event_id = id);
     async {
         let key = source.key.clone();
-        let done = tokio::time::timeout_at(deadline.give_up, file::process(processor, source, span)).await;
-        let done = done.map_err(HandlerError::OutOfTime).and_then(|done| done.map_err(HandlerError::File));
+        let done = file::process_until(processor, source, span, give_up).await;
         if let Err(error) = &done {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
-            if matches!(error, HandlerError::OutOfTime(_)) {
-                // The uploads given up are being aborted; Lambda freezes what still runs once this has answered.
-                tokio::time::sleep_until(deadline.answer).await;
-            }
         }
         let outcome = done?;
         report(processor, &key, &outcome, &trace_id);
@@ -156,21 +162,30 @@ async fn handle_record(
     .await
 }
 
-/// When to give a file up, and when to answer, both before Lambda ends everything.
-#[derive(Clone, Copy)]
-struct Deadline {
-    give_up: Instant,
-    /// Late enough for the aborts of a request or two, early enough to be heard.
-    answer: Instant,
+/// An invocation's time.
+struct Clock {
+    /// When it ends; none where Lambda, or what stands in for it, sets no time-out.
+    end: Option<Instant>,
+    whole: Duration,
 }
 
-fn deadline(lambda: SystemTime) -> Deadline {
-    /// Left for aborting and answering; a short time-out leaves less.
-    const MARGIN: Duration = Duration::from_secs(5);
-    let left = lambda.duration_since(SystemTime::now()).unwrap_or_default();
-    let margin = MARGIN.min(left / 10);
-    let give_up = Instant::now() + left.saturating_sub(margin);
-    Deadline { give_up, answer: give_up + margin / 2 }
+impl Clock {
+    fn start(deadline_ms: u64) -> Self {
+        let deadline = SystemTime::UNIX_EPOCH + Duration::from_millis(deadline_ms);
+        let whole = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        Self { end: (deadline_ms > 0).then(|| Instant::now() + whole), whole }
+    }
+
+    /// The signal for a file that begins now. S3 sends one record in an event, as far as anyone has seen; should there
+    /// be more, a later one has what the others leave. Given up then, it is no failure: Lambda tries again, and the
+    /// others are told from their receipts in no time.
+    fn give_up(&self, terminated: &CancellationToken) -> GiveUp {
+        let give_up = GiveUp::when(terminated.clone());
+        match self.end {
+            Some(end) => give_up.or_within(end.saturating_duration_since(Instant::now()), self.whole),
+            None => give_up,
+        }
+    }
 }
 
 /// The source as it is now; nothing if it is gone or is no longer what the event meant.

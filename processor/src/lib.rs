@@ -7,13 +7,17 @@
 //! - [`decision`]: what to do about a file, from what is in the output bucket already. Pure.
 //! - [`outputs`]: what is written: rejects, clean file, receipt.
 //! - [`receipt`]: receipts, from what the engine found.
+//! - [`give_up`]: when a file is given up before it is done.
 //! - [`context`]: what lives as long as the function.
+//! - [`shutdown`]: how the process ends when it is told to.
 
 pub mod context;
 pub mod decision;
 pub mod file;
+pub mod give_up;
 pub mod handler;
 pub mod outputs;
 pub mod receipt;
+pub mod shutdown;
 
 pub use context::Processor;

@@ -8,6 +8,7 @@ use common::store::S3Store;
 use common::topic::SnsTopic;
 use common::{aws, telemetry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use processor::shutdown::Shutdown;
 use processor::{Processor, handler};
 use serde_json::Value;
 
@@ -15,7 +16,8 @@ use serde_json::Value;
 async fn main() -> ExitCode {
     telemetry::init();
     match Box::pin(run()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        // Not by returning: the runtime would first wait for threads that still look a name up.
+        Ok(()) => std::process::exit(0),
         Err(error) => {
             tracing::error!(error = telemetry::chain(&*error), "the processor does not start");
             ExitCode::FAILURE
@@ -26,10 +28,16 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let config = ProcessorConfig::from_lookup(environment)?;
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
-    let sdk = aws::sdk_config().await;
-    let store = Arc::new(S3Store::new(aws::s3_client(&sdk)));
+    let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
+    let (shutdown, store) = (&shutdown?, Arc::new(S3Store::new(aws::s3_client(&sdk))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
     let processor = &Processor::new(&config, function, store, topic);
-    let handle = |event: LambdaEvent<Value>| Box::pin(handler::handle(processor, event));
-    lambda_runtime::run(service_fn(handle)).await
+    let handle = |event: LambdaEvent<Value>| {
+        let under_way = shutdown.under_way();
+        Box::pin(async move {
+            let _held = under_way;
+            handler::handle(processor, event, &shutdown.signal()).await
+        })
+    };
+    tokio::select! { ended = lambda_runtime::run(service_fn(handle)) => ended, () = shutdown.over() => Ok(()) }
 }

@@ -4,25 +4,25 @@
 use common::contract::{ObjectRef, Output, Receipt};
 use common::document;
 use common::store::{Condition, ErrorKind, ObjectMeta};
-use engine::Summary;
 
-use super::{File, FileError, MAX_TRIES, NEWER, Outcome, Places, Work, abort, is_race, pause};
+use super::{File, FileError, MAX_TRIES, NEWER, Outcome, Places, Work, is_race, pause};
 use crate::decision::{Decision, Found};
 use crate::outputs;
 
 /// How far the clean file came.
 pub(super) enum Committed {
     /// Visible; the receipt is to be written under this condition.
-    Output(Box<(Output, Summary)>, Condition),
+    Output(Box<Output>, Condition),
     /// Somebody else's business by now.
     Settled(Outcome),
 }
 
 impl File<'_> {
-    /// Makes the clean file visible, unless somebody newer or a twin came first.
+    /// Makes the clean file visible, unless somebody newer or a twin came first. An upload that is not completed then is
+    /// the caller's to abort.
     pub(super) async fn commit_output(
         &self,
-        mut work: Work,
+        work: &mut Work,
         mut found: Found,
         places: &Places,
     ) -> Result<Committed, FileError> {
@@ -30,16 +30,12 @@ impl File<'_> {
         for tries in 0..MAX_TRIES {
             let (condition, receipt) = match self.decide(&found) {
                 Decision::Process { output, receipt } => (output, receipt),
-                Decision::Adopt { output, receipt } => match adopted(&work, &places.clean, &output) {
-                    Some(output) => {
-                        abort(work.writer).await;
-                        return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
-                    }
+                Decision::Adopt { output, receipt } => match adopted(work, &places.clean, &output) {
+                    Some(output) => return Ok(Committed::Output(Box::new(output), receipt)),
                     // Another Penstock's bytes under the same name: ours replace them.
                     None => (Condition::IfMatch(output.etag), receipt),
                 },
                 settled => {
-                    abort(work.writer).await;
                     let outcome = self.settle(&settled, places).await?;
                     return Ok(Committed::Settled(outcome.unwrap_or(Outcome::Superseded(NEWER))));
                 }
@@ -47,7 +43,7 @@ impl File<'_> {
             match work.writer.finish(&condition).await {
                 Ok(finished) => {
                     let output = outputs::output(&places.clean, finished);
-                    return Ok(Committed::Output(Box::new((output, work.summary)), receipt));
+                    return Ok(Committed::Output(Box::new(output), receipt));
                 }
                 Err(error) if matches!(error.kind, ErrorKind::Precondition | ErrorKind::NotFound) => {
                     last_error = Some(error);
@@ -55,14 +51,9 @@ impl File<'_> {
                     found = self.look(places).await?;
                 }
                 // A conflict (409) among them: S3 wants the parts uploaded anew, which Lambda's retry does.
-                Err(error) => {
-                    // The first error is the one told.
-                    abort(work.writer).await;
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
         }
-        abort(work.writer).await;
         Err(FileError::Contended { object: places.clean.clone(), source: last_error })
     }
 

@@ -4,41 +4,46 @@ use common::contract::{Failure, ObjectRef, Receipt, Status, failure_receipt_key}
 use common::document;
 use common::store::Condition;
 
-use super::{File, FileError, MAX_TRIES, NEWER, Outcome, Places, is_race, pause};
+use super::{File, FileError, MAX_TRIES, NEWER, OUT_OF_TIME, Outcome, Places, is_race, pause};
 use crate::decision::is_later;
 use crate::receipt;
 
 impl File<'_> {
-    /// Says that the file can never be processed. Never in the place of a `processed` receipt of the same source, nor
-    /// of another bucket's file.
+    /// Says that the file can never be processed.
     pub(super) async fn fail(&self, failure: Failure, places: &Places) -> Result<Outcome, FileError> {
-        let found = document::read::<Receipt>(&*self.processor.store, &places.receipt).await?;
-        match found.map(|found| found.value) {
-            Some(theirs) if theirs.source.bucket != self.source.bucket => self.fail_beside(failure).await,
-            Some(theirs) if theirs.status == Status::Processed && theirs.source.is_same(&self.source) => {
-                self.fail_beside(failure).await
-            }
-            _ => self.fail_at(&places.receipt, failure).await,
-        }
+        self.fail_at(places.receipt.clone(), failure).await
     }
 
     /// Says so in a place of this file's own.
     pub(super) async fn fail_beside(&self, failure: Failure) -> Result<Outcome, FileError> {
-        let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
-        self.fail_at(&ObjectRef::new(&self.processor.output_bucket, key), failure).await
+        self.fail_at(self.beside(), failure).await
     }
 
-    /// Writes a `failed` receipt and publishes. A failure that was told before is told again from the receipt of
-    /// then, so that its time stays the same.
-    pub(super) async fn fail_at(&self, object: &ObjectRef, failure: Failure) -> Result<Outcome, FileError> {
+    fn beside(&self) -> ObjectRef {
+        let key = failure_receipt_key(&format!("{}/{}", self.source.bucket, self.source.key));
+        ObjectRef::new(&self.processor.output_bucket, key)
+    }
+
+    /// Writes a `failed` receipt and publishes. Never in the place of a `processed` receipt of the same source, nor of
+    /// another bucket's file. A failure that was told before is told again from the receipt of then, so that its time
+    /// stays the same.
+    pub(super) async fn fail_at(
+        &self,
+        mut object: ObjectRef,
+        failure: Failure,
+    ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
         let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
         let mut last_error = None;
         for tries in 0..MAX_TRIES {
-            let condition = match document::read::<Receipt>(store, object).await? {
+            let condition = match document::read::<Receipt>(store, &object).await? {
                 None => Condition::IfAbsent,
-                Some(found) if found.value.event_id == receipt.event_id => {
-                    self.publish(&found.value, object).await?;
+                Some(found) if self.is_protected(&found.value) => {
+                    object = self.beside();
+                    continue;
+                }
+                Some(found) if tells_as_much(&found.value, &receipt) => {
+                    self.publish(&found.value, &object).await?;
                     return Ok(Outcome::Republished(Box::new(found.value)));
                 }
                 Some(found)
@@ -48,9 +53,9 @@ impl File<'_> {
                 }
                 Some(found) => Condition::IfMatch(found.etag),
             };
-            match document::write(store, object, &receipt, &condition).await {
+            match document::write(store, &object, &receipt, &condition).await {
                 Ok(_) => {
-                    self.publish(&receipt, object).await?;
+                    self.publish(&receipt, &object).await?;
                     return Ok(Outcome::Failed(Box::new(receipt)));
                 }
                 Err(error) if is_race(&error) => last_error = Some(error),
@@ -58,6 +63,19 @@ impl File<'_> {
             }
             pause(tries).await;
         }
-        Err(FileError::Contended { object: object.clone(), source: last_error })
+        Err(FileError::Contended { object, source: last_error })
     }
+
+    /// Whether no failure of this file may replace it.
+    fn is_protected(&self, theirs: &Receipt) -> bool {
+        let is_done = theirs.status == Status::Processed && theirs.source.is_same(&self.source);
+        theirs.source.bucket != self.source.bucket || is_done
+    }
+}
+
+/// Whether the same failure was told before. That there was too little time gives way to what is wrong with the file.
+fn tells_as_much(theirs: &Receipt, ours: &Receipt) -> bool {
+    let is_out_of_time =
+        |receipt: &Receipt| receipt.error.as_ref().is_some_and(|error| error.code == OUT_OF_TIME);
+    theirs.event_id == ours.event_id && (!is_out_of_time(theirs) || is_out_of_time(ours))
 }

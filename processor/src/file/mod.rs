@@ -5,10 +5,10 @@
 
 mod commit;
 mod failure;
+mod out_of_time;
+mod work;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{
@@ -16,22 +16,22 @@ use common::contract::{
     failure_receipt_key, receipt_key, rejects_key,
 };
 use common::document::{self, DocumentError};
-use common::read::read_object;
-use common::store::{Condition, ErrorKind, StoreError};
+use common::store::{ErrorKind, StoreError};
 use common::topic::{Message, PublishError};
 use common::trace;
 use common::write::ObjectWriter;
-use engine::{EngineError, Summary};
-use futures::TryStreamExt as _;
+use engine::EngineError;
 use jiff::Timestamp;
 use opentelemetry::trace::SpanContext;
+use tokio::time::Instant;
 
 use crate::Processor;
-use commit::Committed;
-
 use crate::decision::{Decision, Found, Intent, decide};
-use crate::outputs::{self, ObjectSink, store_error};
+use crate::give_up::{GiveUp, Reason};
+use crate::outputs::store_error;
 use crate::receipt;
+use commit::Committed;
+use work::{Stopped, Work};
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,9 @@ pub enum FileError {
     /// The engine failed, and not because of the file.
     #[error(transparent)]
     Engine(EngineError),
+    /// The file was given up, through no fault of its own.
+    #[error(transparent)]
+    GivenUp(#[from] Reason),
     /// Other writers came first again and again.
     #[error("{object} changes faster than it can be written")]
     Contended {
@@ -83,6 +86,9 @@ impl From<DocumentError> for FileError {
 /// Why a file is superseded that is still there.
 const NEWER: &str = "a newer version of the file has been processed";
 
+/// The code of a file that takes longer than Lambda allows.
+const OUT_OF_TIME: &str = "out_of_time";
+
 /// How often to look and decide again before giving the invocation up.
 const MAX_TRIES: u32 = 8;
 
@@ -94,6 +100,8 @@ pub struct File<'a> {
     event_id: String,
     span: SpanContext,
     started_at: Timestamp,
+    begun: Instant,
+    give_up: &'a GiveUp,
 }
 
 /// Where a file's objects lie.
@@ -103,31 +111,29 @@ struct Places {
     receipt: ObjectRef,
 }
 
-/// What the engine made, not visible yet.
-struct Work {
-    summary: Summary,
-    writer: ObjectWriter,
+/// Processes the file that `source` names, as part of the trace `span`, however long it takes.
+pub async fn process(processor: &Processor, source: Source, span: SpanContext) -> Result<Outcome, FileError> {
+    process_until(processor, source, span, &GiveUp::never()).await
 }
 
-/// Processes the file that `source` names, as part of the trace `span`.
-pub async fn process(processor: &Processor, source: Source, span: SpanContext) -> Result<Outcome, FileError> {
-    let started_at = Timestamp::now();
-    let event_id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
-    let place = |key| ObjectRef::new(&processor.output_bucket, key);
-    let keys = [clean_key(&source.key), rejects_key(&source.key, &event_id), receipt_key(&source.key)];
-    let [clean, rejects, receipt] = keys;
-    let file = File { processor, source, event_id, span, started_at };
-    match (clean, rejects, receipt) {
-        (Ok(clean), Ok(rejects), Ok(receipt)) => {
-            let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
-            file.run(&places).await
-        }
-        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
-            let object = place(failure_receipt_key(&file.source.key));
-            let message = format!("{error}: give the file a shorter key");
-            file.fail_at(&object, failure("key_too_long", message)).await
-        }
+/// Processes the file that `source` names, as part of the trace `span`, unless it has to be given up.
+///
+/// A file that had the whole of Lambda's time and was not done then has failed: its receipt says so. Any other that
+/// is given up is an error, [`FileError::GivenUp`], and leaves no trace.
+pub async fn process_until(
+    processor: &Processor,
+    source: Source,
+    span: SpanContext,
+    give_up: &GiveUp,
+) -> Result<Outcome, FileError> {
+    if let Some(reason) = give_up.already() {
+        return Err(reason.into());
     }
+    let event_id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
+    let (started_at, begun) = (Timestamp::now(), Instant::now());
+    let file = File { processor, source, event_id, span, started_at, begun, give_up };
+    // Whatever uploads there were are closed by the time that this would end it.
+    give_up.in_time(Box::pin(file.run())).await?
 }
 
 fn failure(code: &str, message: String) -> Failure {
@@ -135,26 +141,57 @@ fn failure(code: &str, message: String) -> Failure {
 }
 
 impl File<'_> {
-    async fn run(&self, places: &Places) -> Result<Outcome, FileError> {
+    async fn run(&self) -> Result<Outcome, FileError> {
+        let place = |key| ObjectRef::new(&self.processor.output_bucket, key);
+        let key = &self.source.key;
+        match (clean_key(key), rejects_key(key, &self.event_id), receipt_key(key)) {
+            (Ok(clean), Ok(rejects), Ok(receipt)) => {
+                let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
+                self.run_at(&places).await
+            }
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+                let message = format!("{error}: give the file a shorter key");
+                self.fail_at(place(failure_receipt_key(key)), failure("key_too_long", message)).await
+            }
+        }
+    }
+
+    async fn run_at(&self, places: &Places) -> Result<Outcome, FileError> {
         let found = self.look(places).await?;
         if let Some(outcome) = self.settle(&self.decide(&found), places).await? {
             return Ok(outcome);
         }
-        let work = match self.work(places).await {
+        let mut work = match self.work(places).await {
             Ok(work) => work,
-            Err(EngineError::BadFile(bad)) => return self.fail(receipt::failure(&bad), places).await,
-            Err(error) => return gone_or(error),
+            Err(Stopped::Engine(EngineError::BadFile(bad))) => {
+                return self.fail(receipt::failure(&bad), places).await;
+            }
+            Err(Stopped::Engine(error)) => return gone_or(error),
+            Err(Stopped::GivenUp { reason: Reason::OutOfTime, read })
+                if self.give_up.is_final() && read > 0 =>
+            {
+                return self.fail_out_of_time(read, places).await;
+            }
+            Err(Stopped::GivenUp { reason, .. }) => return Err(FileError::GivenUp(reason)),
+        };
+        // From here on a file out of time is no failure of its own: its output may be there already, only the answer
+        // that says so is late. The retry looks, and adopts what it finds.
+        let committed = tokio::select! {
+            biased;
+            reason = self.give_up.commit_is_over() => Err(FileError::GivenUp(reason)),
+            committed = self.commit_output(&mut work, found, places) => committed,
+        };
+        // Of a completed upload nothing is left to abort.
+        self.abort(work.writer).await;
+        let (output, condition) = match committed? {
+            Committed::Output(output, condition) => (*output, condition),
+            Committed::Settled(outcome) => return Ok(outcome),
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
-        let (made, condition) = match self.commit_output(work, found, places).await? {
-            Committed::Output(output, condition) => (output, condition),
-            Committed::Settled(outcome) => return Ok(outcome),
-        };
-        let (output, summary) = *made;
         let recipe = &self.processor.recipe;
         let receipt =
-            receipt::processed(&self.source, recipe, &summary, vec![output], rejects, self.started_at);
+            receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
         self.commit_receipt(receipt, condition, places).await
     }
 
@@ -188,38 +225,23 @@ impl File<'_> {
         })
     }
 
-    /// Runs the engine from the source into uploads; rejects are finished, the clean file is not.
-    async fn work(&self, places: &Places) -> Result<Work, EngineError> {
-        let processor = self.processor;
-        let store = || Arc::clone(&processor.store);
-        let source = &self.source;
-        let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
-        let input = std::pin::pin!(input.map_err(io::Error::other));
-        let writer =
-            outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
-        let mut clean = ObjectSink(writer);
-        let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
-        let mut rejects = ObjectSink(rejects);
-        let ran = async {
-            let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
-            if summary.input_bytes != source.size {
-                let (read, size) = (summary.input_bytes, source.size);
-                return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));
+    /// Gives an upload up. That this failed never hides why.
+    ///
+    /// Waited for: once the invocation has answered, Lambda freezes what still runs.
+    async fn abort(&self, writer: ObjectWriter) {
+        let aborted = tokio::select! {
+            biased;
+            aborted = writer.abort() => aborted,
+            () = self.give_up.abort_is_over() => {
+                tracing::warn!("an upload was given up without an answer: if it stays open, its lifecycle rule ends it");
+                return;
             }
-            if summary.counts.rows_rejected > 0 {
-                let finished = rejects.0.finish(&Condition::Always).await;
-                finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?;
-            }
-            Ok(summary)
         };
-        match ran.await {
-            Ok(summary) => Ok(Work { summary, writer: clean.0 }),
-            Err(error) => {
-                // Waited for: once the invocation has answered, Lambda freezes what still runs.
-                abort(rejects.0).await;
-                abort(clean.0).await;
-                Err(error)
-            }
+        if let Err(error) = aborted {
+            tracing::warn!(
+                error = common::telemetry::chain(&error),
+                "an upload stays open until its lifecycle rule ends it"
+            );
         }
     }
 
@@ -256,14 +278,4 @@ fn gone_or(error: EngineError) -> Result<Outcome, FileError> {
 /// Whether a conditional write met somebody else's.
 fn is_race(error: &StoreError) -> bool {
     matches!(error.kind, ErrorKind::Precondition | ErrorKind::Conflict | ErrorKind::NotFound)
-}
-
-/// Gives an upload up. That this failed never hides why.
-async fn abort(writer: ObjectWriter) {
-    if let Err(error) = writer.abort().await {
-        tracing::warn!(
-            error = common::telemetry::chain(&error),
-            "an upload stays open until its lifecycle rule ends it"
-        );
-    }
 }

@@ -110,17 +110,3 @@ async fn an_invocation_dropped_at_any_await_is_healed_by_the_retry() {
         world.assert_whole(KEY).await;
     }
 }
-
-#[tokio::test]
-async fn a_file_out_of_time_is_given_up_with_nothing_left_open() {
-    let world = World::new().await;
-    let csv = large(11 * 1024 * 1024);
-    let event = world.upload(KEY, &csv, "01").await;
-    world.s3.plan_after(Operation::UploadPart, 1, Fault::Late(std::time::Duration::from_mins(1)));
-    let error = world.handle_within(&event, 1500).await.unwrap_err();
-    assert!(error.to_string().contains("time is up"), "{error}");
-    assert!(world.receipt(KEY).is_none());
-    world.assert_whole(KEY).await;
-    with_retries(&world, &event).await;
-    assert_eq!(world.read("clean/in/orders.csv").unwrap(), csv);
-}

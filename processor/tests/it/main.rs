@@ -6,4 +6,7 @@ mod bad_input;
 mod events;
 mod faults;
 mod once;
+mod process;
+mod runtime_api;
+mod time;
 mod world;

@@ -13,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use processor::Processor;
 use processor::handler::{Answer, HandlerError, handle};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const IN: &str = "in-bucket";
 pub(crate) const OUT: &str = "out-bucket";
@@ -27,33 +28,56 @@ pub(crate) struct World {
     pub(crate) s3: Arc<FaultyStore>,
     pub(crate) topic: Arc<MemoryTopic>,
     pub(crate) processor: Processor,
-    _server: SimServer,
+    /// Cancelled: SIGTERM.
+    pub(crate) terminated: CancellationToken,
+    server: Option<SimServer>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::over(MemoryStore::new()).await
+        Self::served(MemoryStore::new()).await
     }
 
     pub(crate) async fn versioned() -> Self {
-        Self::over(MemoryStore::with_versioned(&[IN])).await
+        Self::served(MemoryStore::with_versioned(&[IN])).await
     }
 
-    async fn over(memory: MemoryStore) -> Self {
+    /// Without S3's protocol in between, so that time can be paused.
+    pub(crate) fn direct() -> Self {
+        let memory = Arc::new(MemoryStore::new());
+        let s3 = Arc::new(FaultyStore::new(memory.clone()));
+        Self::over(memory, s3.clone(), s3, None)
+    }
+
+    async fn served(memory: MemoryStore) -> Self {
         let memory = Arc::new(memory);
         let s3 = Arc::new(FaultyStore::new(memory.clone()));
         let server = SimServer::start(s3.clone()).await.unwrap();
+        let store = Arc::new(server.store(1));
+        Self::over(memory, s3, store, Some(server))
+    }
+
+    fn over(
+        memory: Arc<MemoryStore>,
+        s3: Arc<FaultyStore>,
+        store: Arc<dyn Store>,
+        server: Option<SimServer>,
+    ) -> Self {
         let topic = Arc::new(MemoryTopic::default());
         let config = ProcessorConfig {
             output_bucket: OUT.into(),
             topic_arn: "arn:aws:sns:us-east-1:123456789012:events".into(),
             memory_budget_mib: 128,
         };
-        let mut processor =
-            Processor::new(&config, "processor".into(), Arc::new(server.store(1)), topic.clone());
+        let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};
         processor.read.backoff = std::time::Duration::from_millis(1);
-        Self { memory, s3, topic, processor, _server: server }
+        Self { memory, s3, topic, processor, terminated: CancellationToken::new(), server }
+    }
+
+    /// Where S3 is.
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.as_ref().expect("it is served").endpoint()
     }
 
     /// Puts an object and returns the event that S3 would send of it.
@@ -84,7 +108,7 @@ impl World {
     pub(crate) async fn handle_within(&self, event: &Value, left_ms: u64) -> Result<Answer, HandlerError> {
         let mut context = Context::default();
         context.deadline = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap() + left_ms;
-        handle(&self.processor, LambdaEvent::new(event.clone(), context)).await
+        handle(&self.processor, LambdaEvent::new(event.clone(), context), &self.terminated).await
     }
 
     pub(crate) fn read(&self, key: &str) -> Option<Vec<u8>> {
@@ -102,6 +126,12 @@ impl World {
 
     /// What must hold whenever nothing runs: a `processed` receipt names exactly the output, and nothing is open.
     pub(crate) async fn assert_whole(&self, key: &str) {
+        self.assert_receipt_is_exact(key).await;
+        assert_eq!(self.memory.open_uploads(), 0, "uploads left open");
+    }
+
+    /// A `processed` receipt names exactly the output.
+    pub(crate) async fn assert_receipt_is_exact(&self, key: &str) {
         if let Some(receipt) = self.receipt(key)
             && let Some(output) = receipt.outputs.first()
         {
@@ -111,7 +141,6 @@ impl World {
             assert_eq!(meta.checksum_crc64nvme.as_ref(), Some(&output.checksum_crc64nvme));
             assert!(receipt.adds_up());
         }
-        assert_eq!(self.memory.open_uploads(), 0, "uploads left open");
     }
 }
 
