@@ -4,6 +4,7 @@
 //!
 //! - [`contract`]: what other programs rely on: object names, [`contract::Receipt`], [`contract::FileEvent`].
 //! - [`config`]: the environment, read once and checked.
+//! - [`size`]: sizes as people write them.
 //! - [`document`]: small JSON objects, read and written whole.
 //! - [`store`]: objects: [`store::Store`] and its implementations.
 //! - [`read`]: an object as a stream, by several ranges at once.
@@ -25,6 +26,7 @@ pub mod read;
 mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod size;
 pub mod store;
 pub mod telemetry;
 pub mod topic;

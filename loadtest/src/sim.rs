@@ -71,6 +71,8 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         output_bucket: OUTPUT_BUCKET.into(),
         topic_arn: "arn:aws:sns:us-east-1:000000000000:sim".into(),
         memory_budget_mib: args.memory_budget,
+        max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
+        max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
     };
     let store = Arc::new(S3Store::new(client(offer)));
     let topic = Arc::new(MemoryTopic::default());

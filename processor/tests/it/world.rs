@@ -68,6 +68,8 @@ impl World {
             output_bucket: OUT.into(),
             topic_arn: "arn:aws:sns:us-east-1:123456789012:events".into(),
             memory_budget_mib: 128,
+            max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
+            max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
         };
         let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};
