@@ -136,15 +136,16 @@ mod tests {
         #[test]
         fn what_is_not_recoded_has_the_bytes_it_would_get(fields in prop::collection::vec("[a,\r\n\"]{0,3}|\"[a,\r\n]{0,4}\"|\"a?(\"\")?,?\"", 1..5)) {
             let content = fields.join(",");
-            let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 1000 };
+            let grammar = Grammar::new(b',', b'"', 1000);
+            let mut needless = Vec::new();
             let text = [content.as_bytes(), b"\n"].concat();
             let blank = text.starts_with(b"\n") || text.starts_with(b"\r");
-            if !blank && let Found::Record(scan) = Scanner::new(&text, true, grammar).record(0, 0) {
+            if !blank && let Found::Record(scan) = Scanner::new(&text, true, &grammar).record(0, 0, &mut needless) {
                 let content = &text[..scan.content];
                 let mut ours = BytesMut::new();
                 match scan.form {
                     Form::Canonical => ours.extend_from_slice(content),
-                    Form::NeedlessQuotes => unquote(content, grammar, &mut ours),
+                    Form::NeedlessQuotes => unquote(content, &needless, b'"', &mut ours),
                     Form::StrayQuotes => return Ok(()),
                 }
                 ours.extend_from_slice(b"\n");

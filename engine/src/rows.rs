@@ -1,6 +1,7 @@
 //! Records into kept rows and rejections: a pure push machine, without I/O.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use memchr::memchr2;
 
@@ -27,7 +28,9 @@ pub(crate) struct Tally {
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
 pub(crate) struct Rows {
-    grammar: Grammar,
+    grammar: Arc<Grammar>,
+    /// Where the quotes stand that the record being looked at does not need.
+    needless: Vec<usize>,
     /// Fields of the header, once it was read.
     width: Option<usize>,
     recoder: Recoder,
@@ -66,9 +69,10 @@ const MAX_REJECTS_BYTES: usize = 1024 * 1024;
 impl Rows {
     pub(crate) fn new(grammar: Grammar) -> Self {
         Self {
-            grammar,
+            needless: Vec::new(),
             width: None,
             recoder: Recoder::new(grammar.delimiter, grammar.quote),
+            grammar: Arc::new(grammar),
             offset: 0,
             line: 1,
             open: None,
@@ -107,7 +111,8 @@ impl Rows {
             self.tally.spans.skipped += BOM.len() as u64;
             at = BOM.len();
         }
-        let mut scanner = Scanner::new(input, last, self.grammar);
+        let grammar = Arc::clone(&self.grammar);
+        let mut scanner = Scanner::new(input, last, &grammar);
         // Rows whose bytes stay as they are gather here and are copied at once.
         let mut run = at..at;
         let mut full = false;
@@ -136,7 +141,7 @@ impl Rows {
                 continue;
             }
             let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
-            let scan = match scanner.record(at, given_up) {
+            let scan = match scanner.record(at, given_up, &mut self.needless) {
                 Found::Record(scan) => scan,
                 Found::Incomplete { .. } if !last && input.len() - at <= self.grammar.max_record_bytes => {
                     break;
@@ -229,7 +234,7 @@ impl Rows {
         let start = out.text.len();
         match scan.form {
             Form::Canonical => out.text.extend_from_slice(content),
-            Form::NeedlessQuotes => unquote(content, self.grammar, &mut out.text),
+            Form::NeedlessQuotes => unquote(content, &self.needless, self.grammar.quote, &mut out.text),
             Form::StrayQuotes => {
                 let width = self.recoder.recode(content, &mut out.text)?;
                 if width != scan.width {

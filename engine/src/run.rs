@@ -64,7 +64,7 @@ where
 {
     let mut text = Text::open(input, options).await?;
     let output_compression = options.output_compression.unwrap_or(text.compression);
-    let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: options.max_record_bytes };
+    let grammar = Grammar::new(b',', b'"', options.max_record_bytes);
     let mut flow = Flow {
         rows: Rows::new(grammar),
         out: Outputs::default(),
