@@ -182,11 +182,10 @@ fn scan_with_care(
                 at += 1;
                 continue;
             }
-            (None, _) if !last => return Found::Incomplete { in_quotes: false },
+            // Behind a `\r`, a `\n` may follow in the next buffer.
+            (None | Some(b'\r'), None) if !last => return Found::Incomplete { in_quotes: false },
             (None, _) => at,
             (Some(b'\r'), Some(b'\n')) => at + 2,
-            // A `\n` may follow in the next buffer.
-            (Some(b'\r'), None) if !last => return Found::Incomplete { in_quotes: false },
             (Some(_), _) => at + 1,
         };
         let form = match (stray, needless.is_empty()) {

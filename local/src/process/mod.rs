@@ -182,10 +182,9 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 fn compression(args: &Args) -> Compression {
     let suffix = args.output.as_ref().and_then(|path| path.extension()?.to_str());
     match (args.output_compression, suffix.map(str::to_ascii_lowercase).as_deref()) {
-        (Some(OutputCompression::None), _) => Compression::None,
         (Some(OutputCompression::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
         (Some(OutputCompression::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
-        (None, _) => Compression::None,
+        (Some(OutputCompression::None) | None, _) => Compression::None,
     }
 }
 

@@ -73,6 +73,8 @@ impl World {
         };
         let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};
+        // S3's least, so that small files have several.
+        processor.write.part_bytes = 5 * 1024 * 1024;
         processor.read.backoff = std::time::Duration::from_millis(1);
         Self { memory, s3, topic, processor, terminated: CancellationToken::new(), server }
     }
