@@ -33,7 +33,7 @@ EXAMPLES = """\
 examples:
   just bench                                all of it: 1 GB, 3 rounds
   just bench --size 100MB --rounds 1        a quick try: a few minutes once everything is built
-  just bench --full                         also 32 GiB and 64 GB, and the profile that is deployed: 2 hours
+  just bench --full                         also 32 GiB and 64 GB, and the profile that is deployed: an hour
   just bench --only start --dist
 
 It needs Rust, Python 3.10 or newer with venv, Linux, and three times --size of disk. Leave the machine alone

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_largest_outputs_are_those_in_the_documentation() {
         // docs/architecture.md, 'Where memory goes'
-        for (mib, gib) in [(128, 78), (512, 195), (1769, 363), (3072, 427), (10_240, 523)] {
+        for (mib, gib) in [(128, 78), (512, 179), (1769, 364), (3072, 460), (10_240, 523)] {
             assert_eq!(Budget::of(mib, 1).write.max_object_bytes() >> 30, gib, "{mib}");
         }
     }
