@@ -58,6 +58,14 @@ template-update: node-modules
 memory *ARGS:
     cargo run --release -p loadtest -- sim {{ARGS}}
 
+# Penstock beside other programs and a bare copy, on this machine: docs/benchmarks.md
+bench *ARGS:
+    @python3 loadtest/bench {{ARGS}}
+
+# What takes hours: the benchmarks up to 64 GB, and each stage of the engine
+nightly: (bench "--full")
+    cargo bench -p engine
+
 [private]
 node-modules:
     @test node_modules/.package-lock.json -nt package-lock.json || npm ci --no-audit --no-fund

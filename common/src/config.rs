@@ -33,6 +33,10 @@ pub struct ProcessorConfig {
     pub topic_arn: String,
     /// The memory that may be used, in MiB.
     pub memory_budget_mib: u64,
+    /// The most bytes of text that a compressed file may hold.
+    pub max_decompressed_bytes: u64,
+    /// How many times its size a compressed file may grow to.
+    pub max_compression_ratio: u64,
 }
 
 /// What the consumer needs to know.
@@ -60,6 +64,12 @@ const LAMBDA_MAX_TIMEOUT: Duration = Duration::from_mins(15);
 /// What the function gets when Lambda does not say how much memory it has.
 const DEFAULT_MEMORY_MIB: u64 = 512;
 
+/// 1 TiB: more than the longest run can read.
+pub const DEFAULT_MAX_DECOMPRESSED_BYTES: u64 = 1 << 40;
+
+/// Close to the most that deflate can do (1,032), far beyond any table worth keeping.
+pub const DEFAULT_MAX_COMPRESSION_RATIO: u64 = 1000;
+
 impl ProcessorConfig {
     /// Reads the variables through `lookup`, which gives a variable's value by its name.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
@@ -74,6 +84,18 @@ impl ProcessorConfig {
             }
         };
         Ok(Self {
+            max_decompressed_bytes: limit(
+                &lookup,
+                "MAX_DECOMPRESSED_BYTES",
+                DEFAULT_MAX_DECOMPRESSED_BYTES,
+                "a whole number of bytes, at least 1, such as 500GiB",
+            )?,
+            max_compression_ratio: limit(
+                &lookup,
+                "MAX_COMPRESSION_RATIO",
+                DEFAULT_MAX_COMPRESSION_RATIO,
+                "a whole number, at least 1",
+            )?,
             output_bucket: bucket(&lookup, "OUTPUT_BUCKET")?,
             topic_arn: topic(
                 required(&lookup, "TOPIC_ARN", "the ARN of the SNS topic for events")?,
@@ -105,6 +127,17 @@ impl ConsumerConfig {
 /// A variable that is set to something.
 fn given(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     lookup(name).filter(|value| !value.trim().is_empty())
+}
+
+fn limit(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: u64,
+    expected: &'static str,
+) -> Result<u64, ConfigError> {
+    let Some(text) = given(lookup, name) else { return Ok(default) };
+    let read = crate::size::parse(text.trim()).ok().filter(|limit| *limit > 0);
+    read.ok_or(ConfigError::Malformed { name, expected })
 }
 
 fn required(
@@ -162,9 +195,13 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_named() {
-        for (name, value) in
-            [("OUTPUT_BUCKET", "s3://out"), ("TOPIC_ARN", "events"), ("MEMORY_BUDGET_MIB", "lots")]
-        {
+        for (name, value) in [
+            ("OUTPUT_BUCKET", "s3://out"),
+            ("TOPIC_ARN", "events"),
+            ("MEMORY_BUDGET_MIB", "lots"),
+            ("MAX_DECOMPRESSED_BYTES", "1 tera"),
+            ("MAX_COMPRESSION_RATIO", "0"),
+        ] {
             let mut vars = vec![(name, value)];
             vars.extend(
                 [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)].iter().filter(|(n, _)| *n != name),

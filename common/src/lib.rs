@@ -4,23 +4,29 @@
 //!
 //! - [`contract`]: what other programs rely on: object names, [`contract::Receipt`], [`contract::FileEvent`].
 //! - [`config`]: the environment, read once and checked.
+//! - [`size`]: sizes as people write them.
 //! - [`document`]: small JSON objects, read and written whole.
 //! - [`store`]: objects: [`store::Store`] and its implementations.
 //! - [`read`]: an object as a stream, by several ranges at once.
 //! - [`mod@write`]: a stream as an object, by parts, visible only when complete.
+//! - [`buffers`]: what both hold their bytes in, so that memory is flat.
+//! - `retry`: how both try again.
 //! - [`topic`]: messages out, to SNS.
 //! - [`trace`]: the context that makes one file one trace.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
 //! - `sim`: an S3 server in this process (feature `sim`).
 
 pub mod aws;
+pub mod buffers;
 pub mod config;
 pub mod contract;
 pub mod document;
 pub mod metrics;
 pub mod read;
+mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod size;
 pub mod store;
 pub mod telemetry;
 pub mod topic;

@@ -1,46 +1,25 @@
 //! A stream as an object: by parts, several at once, visible only when complete.
 //!
-//! What fits one part is a single PUT. An error, or the writer dropped, aborts the upload.
+//! What fits one part is a single PUT. Bytes are copied once, on arrival, into buffers of the writer's own
+//! ([`crate::buffers`]), and stay there until their part was taken; `plan.rs` bounds how many there are. A request that
+//! fails for the moment is made again. So is a completion whose answer was lost; where the repeat is refused, a look at
+//! the object tells whether it was the first that did it. An error, or the writer dropped, aborts the upload
+//! (`upload.rs`).
 
-mod drain;
+mod plan;
+mod upload;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::store::{
-    Condition, ErrorKind, NewObject, Payload, Store, StoreError, Upload, UploadedPart, checksum_base64,
-};
-
-/// S3 takes no more parts than this.
-const MAX_PARTS: u32 = 10_000;
-
-/// How an object is written. At most `in_flight + 1` parts are in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WritePlan {
-    /// Bytes of a part, at first; at least 5 MiB, which S3 demands.
-    pub part_bytes: u64,
-    /// Bytes of a part at most: parts grow as the object does, up to this.
-    pub max_part_bytes: u64,
-    /// Parts uploaded at once.
-    pub in_flight: usize,
-}
-
-impl WritePlan {
-    /// Bytes of part `number`: they double every thousand parts, so that the first stay small.
-    fn part_bytes(&self, number: u32) -> u64 {
-        let doublings = (number.saturating_sub(1) / 1000).min(10);
-        (self.part_bytes << doublings).min(self.max_part_bytes.max(self.part_bytes))
-    }
-
-    /// The largest object that can be written under this plan.
-    pub fn max_object_bytes(&self) -> u64 {
-        (1..=MAX_PARTS).map(|number| self.part_bytes(number)).sum()
-    }
-}
+use crate::buffers::{Buffers, Pieces};
+use crate::retry::{pause, retry};
+use crate::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError, Written, checksum_base64};
+use crate::telemetry;
+pub use plan::WritePlan;
+use upload::PartUpload;
 
 /// What was written, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,53 +39,55 @@ pub struct ObjectWriter {
     store: Arc<dyn Store>,
     new: NewObject,
     plan: WritePlan,
+    max_bytes: u64,
+    buffers: Buffers,
     /// The part being gathered.
     part: Part,
-    upload: Option<Upload>,
-    in_flight: VecDeque<AbortOnDropHandle<Result<UploadedPart, StoreError>>>,
-    done: Vec<UploadedPart>,
-    begun: u32,
+    upload: PartUpload,
     size: u64,
-    crc: Option<u64>,
+    /// The checksum of the parts that were sent.
+    sent_crc: Option<u64>,
 }
 
-/// The part being gathered: its chunks and their checksum.
+/// The part being gathered, and its checksum.
 struct Part {
-    chunks: Vec<Bytes>,
-    length: u64,
+    pieces: Pieces,
     crc: Digest,
 }
 
 impl Part {
-    fn new() -> Self {
-        Self { chunks: Vec::new(), length: 0, crc: Digest::new(CrcAlgorithm::Crc64Nvme) }
+    fn new(buffers: &Buffers) -> Self {
+        Self { pieces: Pieces::new(buffers.clone()), crc: Digest::new(CrcAlgorithm::Crc64Nvme) }
     }
 
-    fn push(&mut self, chunk: Bytes) {
-        self.crc.update(&chunk);
-        self.length += chunk.len() as u64;
-        self.chunks.push(chunk);
+    fn length(&self) -> u64 {
+        self.pieces.length()
     }
 
-    fn payload(self) -> Payload {
-        Payload { crc64nvme: self.crc.finalize(), length: self.length, chunks: self.chunks }
+    fn append(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
+        self.pieces.append(bytes);
+    }
+
+    fn payload(&mut self) -> Payload {
+        Payload { crc64nvme: self.crc.finalize(), length: self.length(), chunks: self.pieces.share() }
     }
 }
 
 impl ObjectWriter {
     /// Begins to gather; nothing is sent yet.
     pub fn new(store: Arc<dyn Store>, new: NewObject, plan: WritePlan) -> Self {
+        let buffers = plan.buffers();
         Self {
+            upload: PartUpload::new(Arc::clone(&store), plan),
             store,
             new,
             plan,
-            part: Part::new(),
-            upload: None,
-            in_flight: VecDeque::new(),
-            done: Vec::new(),
-            begun: 0,
+            max_bytes: plan.max_object_bytes(),
+            part: Part::new(&buffers),
+            buffers,
             size: 0,
-            crc: None,
+            sent_crc: None,
         }
     }
 
@@ -122,121 +103,165 @@ impl ObjectWriter {
 
     /// CRC-64/NVME of all bytes taken so far, base64.
     pub fn checksum(&self) -> String {
-        checksum_base64(self.crc_with(self.part.crc.finalize(), self.part.length))
+        checksum_base64(self.crc_with(self.part.crc.finalize(), self.part.length()))
     }
 
     /// The checksum of what was sent, with `length` bytes behind it whose own is `crc64nvme`.
     fn crc_with(&self, crc64nvme: u64, length: u64) -> u64 {
-        match self.crc {
+        match self.sent_crc {
             None => crc64nvme,
             Some(sent) => checksum_combine(CrcAlgorithm::Crc64Nvme, sent, crc64nvme, length),
         }
     }
 
-    /// Takes the next bytes; waits while as many parts as the plan allows are on their way.
+    /// Takes the next bytes; waits while as many are in memory as the plan allows.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`] where the object would be larger than [`WritePlan::max_object_bytes`]; otherwise what a
+    /// part met, after the plan's retries.
     pub async fn write(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
+        if self.size.saturating_add(chunk.len() as u64) > self.max_bytes {
+            let what = format!("write {}: it would be larger than {} bytes", self.new.object, self.max_bytes);
+            return Err(StoreError::new(ErrorKind::TooLarge, what));
+        }
         while !chunk.is_empty() {
             // A full part waits until more comes: what fits one part is written by a single PUT.
-            let room = self.plan.part_bytes(self.begun + 1) - self.part.length;
+            let room = self.plan.part_bytes(self.upload.begun() + 1) - self.part.length();
             if room == 0 {
                 self.send_part().await?;
                 continue;
             }
-            let take = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
-            self.size += take as u64;
-            self.part.push(chunk.split_to(take));
+            let taken = chunk.split_to(usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
+            self.size += taken.len() as u64;
+            self.part.append(&taken);
         }
         Ok(())
+    }
+
+    /// Sends what is left of an upload in parts and waits until all of it has arrived, so that nothing but the
+    /// completion is left to [`ObjectWriter::finish`]. What fits one part stays with that.
+    ///
+    /// Until `finish` is called nothing can become visible; afterwards nobody knows before it answers.
+    pub async fn drain(&mut self) -> Result<(), StoreError> {
+        if self.upload.begun() > 0 && self.part.length() > 0 {
+            self.send_part().await?;
+        }
+        self.upload.settle().await
     }
 
     /// Sends what is left and makes the object visible, under `condition`.
     ///
     /// After a refused condition ([`ErrorKind::Precondition`]) the writer can be asked again with another one: the
-    /// parts are kept until it is dropped.
+    /// parts are kept until it is dropped. An object that is there already, with our size, checksum and metadata, was
+    /// written by a request of ours whose answer was lost, or by a twin, and is as good.
     pub async fn finish(&mut self, condition: &Condition) -> Result<Finished, StoreError> {
-        if self.upload.is_none() {
-            let payload = Payload {
-                chunks: self.part.chunks.clone(),
-                length: self.part.length,
-                crc64nvme: self.part.crc.finalize(),
+        if self.upload.is_closed() {
+            let what = format!("write {}: it is closed", self.new.object);
+            return Err(StoreError::new(ErrorKind::Permanent, what));
+        }
+        self.drain().await?;
+        let mut failures = 0;
+        let etag = loop {
+            let error = match self.complete(condition).await {
+                Ok(written) => {
+                    self.upload.close();
+                    break written.etag;
+                }
+                Err(error) => error,
             };
-            let checksum_crc64nvme = payload.checksum();
-            let written = self.store.put(&self.new, payload, condition).await?;
-            return Ok(Finished { etag: written.etag, size: self.size, checksum_crc64nvme, parts: 0 });
-        }
-        if self.part.length > 0 {
-            self.send_part().await?;
-        }
-        while !self.in_flight.is_empty() {
-            self.settle_one().await?;
-        }
-        let (Some(upload), Some(crc)) = (&self.upload, self.crc) else {
-            return Err(StoreError::new(ErrorKind::Permanent, "an upload without parts"));
+            failures += 1;
+            if error.is_transient() && failures <= self.plan.retries {
+                tracing::warn!(error = telemetry::chain(&error), failures, "completing an object again");
+                tokio::time::sleep(pause(self.plan.backoff, failures)).await;
+                continue;
+            }
+            match self.found(&error).await {
+                Some(etag) => break etag,
+                None => return Err(error),
+            }
         };
-        let written = self.store.complete_upload(upload, &self.done, crc, condition).await?;
-        self.upload = None;
-        let (size, parts) = (self.size, self.begun);
-        Ok(Finished { etag: written.etag, size, checksum_crc64nvme: checksum_base64(crc), parts })
+        let (size, parts) = (self.size, self.upload.begun());
+        Ok(Finished { etag, size, checksum_crc64nvme: self.checksum(), parts })
+    }
+
+    /// Makes the object visible: one request.
+    async fn complete(&mut self, condition: &Condition) -> Result<Written, StoreError> {
+        match self.sent_crc {
+            None => self.store.put(&self.new, self.part.payload(), condition).await,
+            Some(crc64nvme) => self.upload.complete(crc64nvme, condition).await,
+        }
+    }
+
+    /// The `ETag` of the object that was to be written, if it is there in spite of `error`.
+    ///
+    /// A request may do its work and lose its answer, and then be repeated, by the writer or by the client below it;
+    /// the repeat meets what the first one left. So every refusal of the condition or the upload is looked into.
+    async fn found(&mut self, error: &StoreError) -> Option<String> {
+        let doubtful =
+            [ErrorKind::Transient, ErrorKind::NotFound, ErrorKind::Precondition, ErrorKind::Conflict];
+        if !doubtful.contains(&error.kind) {
+            return None;
+        }
+        let head = retry(self.plan.retries, self.plan.backoff, || self.store.head(&self.new.object)).await;
+        let there = match head {
+            Ok(there) => there?,
+            Err(unseen) => {
+                tracing::warn!(
+                    error = telemetry::chain(&unseen),
+                    "whether an object was written is not known"
+                );
+                return None;
+            }
+        };
+        let ours = there.size == self.size
+            && there.checksum_crc64nvme == Some(self.checksum())
+            && self.new.metadata.iter().all(|(name, value)| there.metadata.get(name) == Some(value));
+        if !ours {
+            return None;
+        }
+        tracing::info!(error = telemetry::chain(error), "the object was written all the same");
+        // A twin's object leaves our own upload behind.
+        abort(&mut self.upload).await;
+        Some(there.etag)
     }
 
     /// Gives the upload up. The writer does so too when dropped, but then nobody waits for it.
     pub async fn abort(mut self) -> Result<(), StoreError> {
-        self.in_flight.clear();
-        match self.upload.take() {
-            Some(upload) => self.store.abort_upload(&upload).await,
-            None => Ok(()),
-        }
+        self.upload.abort().await
     }
 
     /// Sends the part gathered so far in a task of its own.
     async fn send_part(&mut self) -> Result<(), StoreError> {
-        if self.begun == MAX_PARTS {
-            let max = self.plan.max_object_bytes();
-            let what = format!("write {}: it would be larger than {max} bytes", self.new.object);
-            return Err(StoreError::new(ErrorKind::Permanent, what));
-        }
-        while self.in_flight.len() >= self.plan.in_flight.max(1) {
-            self.settle_one().await?;
-        }
-        let upload = match &self.upload {
-            Some(upload) => upload.clone(),
-            None => self.upload.insert(self.store.create_upload(&self.new).await?).clone(),
-        };
-        self.begun += 1;
-        let (store, number) = (Arc::clone(&self.store), self.begun);
-        let payload = std::mem::replace(&mut self.part, Part::new()).payload();
-        self.crc = Some(self.crc_with(payload.crc64nvme, payload.length));
-        let task = tokio::spawn(async move { store.upload_part(&upload, number, payload).await });
-        self.in_flight.push_back(AbortOnDropHandle::new(task));
+        self.upload.make_room(self.part.length()).await?;
+        let upload = self.upload.open(&self.new).await?;
+        let payload = std::mem::replace(&mut self.part, Part::new(&self.buffers)).payload();
+        self.sent_crc = Some(self.crc_with(payload.crc64nvme, payload.length));
+        self.upload.send(upload, payload);
         Ok(())
     }
+}
 
-    /// Waits for the oldest part on its way.
-    async fn settle_one(&mut self) -> Result<(), StoreError> {
-        if let Some(task) = self.in_flight.front_mut() {
-            let settled = task.await;
-            self.in_flight.pop_front();
-            let part = settled.map_err(|error| {
-                StoreError::new(ErrorKind::Permanent, "the task that sent a part died").caused_by(error)
-            })??;
-            self.done.push(part);
-        }
-        Ok(())
+/// Gives an upload up; that this failed is only logged.
+async fn abort(upload: &mut PartUpload) {
+    if let Err(error) = upload.abort().await {
+        tracing::warn!(
+            error = telemetry::chain(&error),
+            "an upload stays open until the bucket's lifecycle rule ends it"
+        );
     }
 }
 
 impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        let Some(upload) = self.upload.take() else { return };
-        self.in_flight.clear();
-        let store = Arc::clone(&self.store);
+        if !self.upload.is_pending() {
+            return;
+        }
+        let left = PartUpload::new(Arc::clone(&self.store), self.plan);
+        let mut left = std::mem::replace(&mut self.upload, left);
         // Without a runtime, the bucket's lifecycle rule frees the parts.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.abort_upload(&upload).await {
-                    tracing::warn!(error = %error, "an upload stays open until the bucket's lifecycle rule ends it");
-                }
-            });
+            runtime.spawn(async move { abort(&mut left).await });
         }
     }
 }

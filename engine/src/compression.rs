@@ -9,6 +9,8 @@ pub enum Compression {
     None,
     /// RFC 1952, any number of members.
     Gzip,
+    /// RFC 8878, any number of frames.
+    Zstd,
 }
 
 impl Compression {
@@ -17,6 +19,7 @@ impl Compression {
         match self {
             Self::None => "none",
             Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
         }
     }
 }
@@ -26,7 +29,6 @@ pub(crate) const SNIFF_BYTES: usize = 512;
 
 /// Formats that are recognised only to be refused by name; each by its magic bytes.
 const REFUSED: &[(&[u8], &str)] = &[
-    (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"BZh91AY&SY", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"PK\x03\x04", "zip (or a spreadsheet such as .xlsx)"),
@@ -54,12 +56,16 @@ pub(crate) fn detect(head: &[u8]) -> Result<Compression, BadFile> {
     if head.starts_with(b"\x1f\x8b") {
         return Ok(Compression::Gzip);
     }
+    let skippable = matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    if skippable || head.starts_with(b"\x28\xb5\x2f\xfd") {
+        return Ok(Compression::Zstd);
+    }
     if let Some((_, name)) =
         REFUSED.iter().find(|(magic, _)| head.starts_with(magic) && plausible(magic, head))
     {
         return Err(BadFile::new(
             "unsupported_format",
-            format!("the file is {name}, not plain or gzipped CSV"),
+            format!("the file is {name}, not CSV: plain, gzip or zstd"),
         )
         .at_byte(0));
     }
@@ -93,8 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_found_by_its_magic_and_text_is_plain() {
+    fn compression_is_found_by_its_magic_and_text_is_plain() {
         assert_eq!(detect(b"\x1f\x8b\x08\x00").unwrap(), Compression::Gzip);
+        assert_eq!(detect(b"\x28\xb5\x2f\xfd\x24").unwrap(), Compression::Zstd);
+        assert_eq!(detect(b"\x5d\x2a\x4d\x18\0").unwrap(), Compression::Zstd);
         assert_eq!(detect(b"id,name\n").unwrap(), Compression::None);
         assert_eq!(detect(b"").unwrap(), Compression::None);
     }
@@ -111,7 +119,7 @@ mod tests {
         let refused = detect(b"PK\x03\x04\x14\x00").unwrap_err();
         assert_eq!(refused.code, "unsupported_format");
         assert!(refused.message.contains("zip"));
-        assert!(detect(b"\x28\xb5\x2f\xfd\x24").unwrap_err().message.contains("zstd"));
+        assert!(detect(b"BZh91AY&SY\0").unwrap_err().message.contains("bzip2"));
         assert_eq!(check_text(b"\xff\xfei\x00d\x00").unwrap_err().code, "unsupported_encoding");
         assert_eq!(check_text(b"a,\x00b").unwrap_err().byte_offset, Some(2));
     }

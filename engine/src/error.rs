@@ -1,4 +1,4 @@
-//! What can go wrong with a whole file. A bad row is a [`Rejection`](crate::Rejection), not an error.
+//! What can go wrong with a whole file. A bad row is a rejection, not an error.
 
 use std::io;
 

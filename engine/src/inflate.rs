@@ -1,32 +1,65 @@
-//! The input as plain bytes, every gzip member of it.
+//! Compressed input as plain bytes: every gzip member of it, every zstd frame.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_compression::tokio::bufread::GzipDecoder;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::Stream;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio_util::io::StreamReader;
 
-use crate::compression::{SNIFF_BYTES, detect};
 use crate::{BadFile, Compression, EngineError};
 
-/// Reads an input of any compression as plain bytes.
+/// How much a compressed file may grow into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InflateLimits {
+    /// The most bytes of text.
+    pub max_text_bytes: u64,
+    /// The most bytes of text for each byte of input, once there are 64 MiB of text: a small file harms nobody.
+    pub max_ratio: u64,
+    /// The largest window that a zstd frame may ask for, as a power of two: the decoder holds it in memory.
+    pub max_window_log: u32,
+}
+
+/// Text below this is never taken for a bomb.
+const HARMLESS_TEXT_BYTES: u64 = 64 * 1024 * 1024;
+
+impl Default for InflateLimits {
+    /// 1 TiB, more than Lambda's longest run can read; 1,000 to one, close to the most that deflate can do and far
+    /// beyond any table worth keeping; 8 MiB of window, which RFC 8878 asks every decoder to allow.
+    fn default() -> Self {
+        Self { max_text_bytes: 1 << 40, max_ratio: 1000, max_window_log: 23 }
+    }
+}
+
+/// What has been read so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Gzip members or zstd frames begun; 0 for plain input.
+    pub members: u64,
+    /// Bytes of the input taken.
+    pub input_bytes: u64,
+    /// Plain bytes given out.
+    pub text_bytes: u64,
+}
+
+/// Reads a compressed input as plain bytes.
 pub(crate) struct Inflate<S> {
     state: State<S>,
-    pub(crate) compression: Compression,
-    /// Gzip members begun so far.
-    pub(crate) members: u64,
-    /// Plain bytes given out so far.
-    pub(crate) text_bytes: u64,
+    compression: Compression,
+    limits: InflateLimits,
+    block: BytesMut,
+    block_bytes: usize,
+    members: u64,
+    text_bytes: u64,
 }
 
 enum State<S> {
-    Plain(Tracked<S>),
     /// Inside a member. Boxed: its window is large.
-    Member(Box<GzipDecoder<Tracked<S>>>),
+    Member(Box<Decoder<S>>),
     /// Between members, or for an instant while one becomes the other.
     Between(Option<Tracked<S>>),
     End {
@@ -34,59 +67,115 @@ enum State<S> {
     },
 }
 
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
-    /// Looks at the first bytes and says what the input is.
-    pub(crate) async fn open(input: S) -> Result<Self, EngineError> {
-        let mut reader = Tracked::new(input);
-        let head = reader.peek(SNIFF_BYTES).await;
-        let head = head.map_err(|source| EngineError::Input { byte_offset: 0, source })?;
-        let compression = detect(head)?;
-        Ok(match compression {
-            Compression::None => Self { state: State::Plain(reader), compression, members: 0, text_bytes: 0 },
-            Compression::Gzip => {
-                Self { state: State::Between(Some(reader)), compression, members: 0, text_bytes: 0 }
-            }
-        })
+enum Decoder<S> {
+    Gzip(GzipDecoder<Tracked<S>>),
+    Zstd(ZstdDecoder<Tracked<S>>),
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Decoder<S> {
+    async fn read(&mut self, room: &mut (impl bytes::BufMut + Send)) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read_buf(room).await,
+            Self::Zstd(decoder) => decoder.read_buf(room).await,
+        }
     }
 
-    /// Appends up to `want` bytes to `buf`; fewer only at the end, which it then says.
-    pub(crate) async fn fill(&mut self, buf: &mut Vec<u8>, want: usize) -> Result<bool, EngineError> {
-        let full = buf.len() + want;
-        buf.reserve(want);
-        while buf.len() < full {
-            let missing = full - buf.len();
-            let mut room = (&mut *buf).limit(missing);
+    fn input(&self) -> &Tracked<S> {
+        match self {
+            Self::Gzip(decoder) => decoder.get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref(),
+        }
+    }
+
+    fn into_input(self) -> Tracked<S> {
+        match self {
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Zstd(decoder) => decoder.into_inner(),
+        }
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
+    /// Reads what [`detect`](crate::compression::detect) found to be compressed, in blocks of `block_bytes`.
+    pub(crate) fn new(input: S, compression: Compression, limits: InflateLimits, block_bytes: usize) -> Self {
+        Self {
+            state: State::Between(Some(Tracked::new(input))),
+            compression,
+            limits,
+            block: BytesMut::new(),
+            block_bytes,
+            members: 0,
+            text_bytes: 0,
+        }
+    }
+
+    /// The next block of plain bytes: whole but for the last; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
+        self.block.reserve(self.block_bytes);
+        while self.block.len() < self.block_bytes {
             match &mut self.state {
-                State::Plain(reader) => match reader.read_buf(&mut room).await {
-                    Ok(0) => self.state = State::End { input_bytes: reader.consumed },
-                    Ok(length) => self.text_bytes += length as u64,
-                    Err(error) => return Err(reader.input_error(error)),
-                },
-                State::Member(decoder) => match decoder.read_buf(&mut room).await {
-                    Ok(0) => self.leave_member(),
-                    Ok(length) => self.text_bytes += length as u64,
-                    Err(error) => return Err(gzip_error(decoder.get_mut(), &error, self.members)),
-                },
+                State::Member(decoder) => {
+                    let missing = self.block_bytes - self.block.len();
+                    let mut room = (&mut self.block).limit(missing);
+                    match decoder.read(&mut room).await {
+                        Ok(0) => self.leave_member(),
+                        Ok(length) => {
+                            self.text_bytes += length as u64;
+                            self.check_limits()?;
+                        }
+                        Err(error) => return Err(self.decoder_error(error)),
+                    }
+                }
                 State::Between(_) => self.next_member().await?,
-                State::End { .. } => return Ok(true),
+                State::End { .. } => break,
             }
         }
-        Ok(false)
+        let block = self.block.split().freeze();
+        Ok((!block.is_empty()).then_some(block))
     }
 
-    /// Bytes of the input taken so far.
-    pub(crate) fn input_bytes(&self) -> u64 {
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { members: self.members, input_bytes: self.input_bytes(), text_bytes: self.text_bytes }
+    }
+
+    fn input_bytes(&self) -> u64 {
         match &self.state {
-            State::Plain(reader) => reader.consumed,
-            State::Member(decoder) => decoder.get_ref().consumed,
+            State::Member(decoder) => decoder.input().consumed,
             State::Between(reader) => reader.as_ref().map_or(0, |reader| reader.consumed),
             State::End { input_bytes } => *input_bytes,
         }
     }
 
+    /// Stops a decompression bomb before it costs much.
+    fn check_limits(&self) -> Result<(), BadFile> {
+        let InflateLimits { max_text_bytes, max_ratio, .. } = self.limits;
+        let input_bytes = self.input_bytes().max(1);
+        if self.text_bytes > max_text_bytes {
+            return Err(BadFile::new(
+                "decompressed_too_large",
+                format!(
+                    "the file decompresses to more than {max_text_bytes} bytes, the most allowed: \
+                     raise MAX_DECOMPRESSED_BYTES (--max-decompressed) if it is genuine, or split it"
+                ),
+            )
+            .at_byte(input_bytes));
+        }
+        if self.text_bytes > HARMLESS_TEXT_BYTES && self.text_bytes / input_bytes > max_ratio {
+            return Err(BadFile::new(
+                "decompression_bomb",
+                format!(
+                    "the file decompresses to more than {max_ratio} times its size, the most allowed: \
+                     raise MAX_COMPRESSION_RATIO (--max-ratio) if it is genuine"
+                ),
+            )
+            .at_byte(input_bytes));
+        }
+        Ok(())
+    }
+
     fn leave_member(&mut self) {
         if let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) {
-            self.state = State::Between(Some(decoder.into_inner()));
+            self.state = State::Between(Some(decoder.into_input()));
         }
     }
 
@@ -94,7 +183,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
     async fn next_member(&mut self) -> Result<(), EngineError> {
         let State::Between(reader) = &mut self.state else { return Ok(()) };
         let Some(mut reader) = reader.take() else {
-            return Err(EngineError::Internal("a gzip member was left without its input".into()));
+            return Err(EngineError::Internal("a compressed member was left without its input".into()));
         };
         loop {
             let buffered = reader.fill_buf().await.map(|bytes| {
@@ -109,18 +198,16 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
                 }
                 // Tapes and some tools pad with zeros.
                 Ok((_, zeros, _)) if zeros > 0 && self.members > 0 => Pin::new(&mut reader).consume(zeros),
-                Ok((_, _, Some(0x1f))) => {
+                Ok((_, _, Some(first))) if begins_member(self.compression, first) => {
                     self.members += 1;
-                    self.state = State::Member(Box::new(GzipDecoder::new(reader)));
+                    self.state = State::Member(Box::new(self.decoder(reader)));
                     return Ok(());
                 }
                 Ok(_) => {
+                    let (name, member) = (self.compression.name(), self.members);
                     return Err(BadFile::new(
                         "trailing_garbage",
-                        format!(
-                            "bytes that are not gzip follow after gzip member {}: remove them",
-                            self.members
-                        ),
+                        format!("bytes that are not {name} follow after {name} member {member}: remove them"),
                     )
                     .at_byte(reader.consumed)
                     .into());
@@ -128,59 +215,74 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
             }
         }
     }
-}
 
-/// Tells a decoder's complaint from its input's, and names the place.
-fn gzip_error<S>(reader: &mut Tracked<S>, error: &io::Error, member: u64) -> EngineError {
-    if reader.failed.is_some() {
-        return reader.input_error(io::Error::other("the input failed"));
+    fn decoder(&self, reader: Tracked<S>) -> Decoder<S> {
+        match self.compression {
+            Compression::Zstd => {
+                let window = DParameter::window_log_max(self.limits.max_window_log);
+                Decoder::Zstd(ZstdDecoder::with_params(reader, &[window]))
+            }
+            _ => Decoder::Gzip(GzipDecoder::new(reader)),
+        }
     }
-    let at = reader.consumed;
-    let bad = if error.kind() == io::ErrorKind::UnexpectedEof {
-        BadFile::new(
-            "truncated_gzip",
-            format!("the file ends inside gzip member {member}: send it again, whole"),
-        )
-    } else {
-        BadFile::new(
-            "corrupt_gzip",
-            format!("gzip member {member} is damaged at or shortly after this byte ({error}): send it again"),
-        )
-    };
-    bad.at_byte(at).into()
+
+    /// Tells a decoder's complaint from its input's, and names the place.
+    fn decoder_error(&mut self, error: io::Error) -> EngineError {
+        let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) else {
+            return EngineError::Internal(error.to_string());
+        };
+        let (mut reader, name, member) = (decoder.into_input(), self.compression.name(), self.members);
+        if reader.failed.is_some() {
+            return reader.input_error(error);
+        }
+        let zstd = self.compression == Compression::Zstd;
+        let bad = if error.kind() == io::ErrorKind::UnexpectedEof {
+            BadFile::new(
+                if zstd { "truncated_zstd" } else { "truncated_gzip" },
+                format!("the file ends inside {name} member {member}: send it again, whole"),
+            )
+        } else if zstd && error.to_string().contains("too much memory") {
+            let most = (1u64 << self.limits.max_window_log) >> 20;
+            BadFile::new(
+                "zstd_window_too_large",
+                format!(
+                    "zstd frame {member} asks for a window of more than {most} MiB: compress it without --long \
+                     and below level 20, or give the function 4096 MiB or more"
+                ),
+            )
+        } else {
+            BadFile::new(
+                if zstd { "corrupt_zstd" } else { "corrupt_gzip" },
+                format!(
+                    "{name} member {member} is damaged at or shortly after this byte ({error}): send it again"
+                ),
+            )
+        };
+        bad.at_byte(reader.consumed).into()
+    }
 }
 
-/// The input with its place, its first bytes to look at, and its own errors kept apart from a decoder's.
+/// Whether a member can begin with this byte. The decoder looks at the rest.
+fn begins_member(compression: Compression, first: u8) -> bool {
+    match compression {
+        // A frame, or one that is to be skipped, as some tools append for an index.
+        Compression::Zstd => first == 0x28 || (0x50..=0x5f).contains(&first),
+        _ => first == 0x1f,
+    }
+}
+
+/// The input with its place, its own errors kept apart from a decoder's.
 struct Tracked<S> {
-    head: Bytes,
     reader: StreamReader<S, Bytes>,
     consumed: u64,
     failed: Option<io::Error>,
 }
 
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Tracked<S> {
+impl<S: Stream<Item = io::Result<Bytes>>> Tracked<S> {
     fn new(input: S) -> Self {
-        Self { head: Bytes::new(), reader: StreamReader::new(input), consumed: 0, failed: None }
+        Self { reader: StreamReader::new(input), consumed: 0, failed: None }
     }
 
-    /// The first bytes, up to `want`, which stay to be read. To be called once, before any read.
-    async fn peek(&mut self, want: usize) -> io::Result<&[u8]> {
-        let mut head = Vec::new();
-        while head.len() < want {
-            let chunk = self.reader.fill_buf().await?;
-            if chunk.is_empty() {
-                break;
-            }
-            let length = chunk.len().min(want);
-            head.extend_from_slice(&chunk[..length]);
-            self.reader.consume(length);
-        }
-        self.head = head.into();
-        Ok(&self.head)
-    }
-}
-
-impl<S> Tracked<S> {
     fn input_error(&mut self, error: io::Error) -> EngineError {
         EngineError::Input { byte_offset: self.consumed, source: self.failed.take().unwrap_or(error) }
     }
@@ -189,9 +291,6 @@ impl<S> Tracked<S> {
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncBufRead for Tracked<S> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        if !this.head.is_empty() {
-            return Poll::Ready(Ok(&this.head));
-        }
         Poll::Ready(match ready!(Pin::new(&mut this.reader).poll_fill_buf(cx)) {
             Ok(bytes) => Ok(bytes),
             Err(error) => {
@@ -206,11 +305,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncBufRead for Tracked<S> {
     fn consume(self: Pin<&mut Self>, amount: usize) {
         let this = self.get_mut();
         this.consumed += amount as u64;
-        if this.head.is_empty() {
-            this.reader.consume(amount);
-        } else {
-            this.head.advance(amount);
-        }
+        this.reader.consume(amount);
     }
 }
 

@@ -5,18 +5,18 @@
 //! # Layout
 //!
 //! - [`run`](run()): one file from first byte to last. Read this first: it narrates the flow.
-//! - `compression`: what the first bytes say the input is.
-//! - `inflate`: the input as plain bytes, every gzip member of it.
-//! - `scan`: where a record ends, how many fields it has, and whether it is canonical already.
-//! - `rows`: records into kept rows and [`Rejection`]s; a pure push machine.
-//! - `recode`: the rows whose bytes must change, through `csv-async`.
-//! - `deflate`: the output's compression.
+//! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and zstd.
+//! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
+//! - `rows`: records into kept rows and rejections; a pure push machine.
+//! - `recode`: the rows whose quotes are in disorder, through `csv-async`.
+//! - `outputs`, `encode`, `sink`: what rows become, the output's compression, and where it goes.
 //! - `rejection`, `summary`, `error`: what comes out beside the rows.
 
 mod compression;
-mod deflate;
+mod encode;
 mod error;
 mod inflate;
+mod outputs;
 mod recode;
 mod rejection;
 mod rows;
@@ -24,10 +24,12 @@ mod run;
 mod scan;
 mod sink;
 mod summary;
+mod text;
 
 pub use compression::Compression;
 pub use error::{BadFile, EngineError};
-pub use rejection::{RawEncoding, Reason, Rejection};
+pub use inflate::InflateLimits;
+pub use rejection::Reason;
 pub use run::{Options, run};
 pub use sink::Sink;
 pub use summary::{Counts, Dialect, Spans, Summary};

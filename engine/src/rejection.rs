@@ -1,8 +1,12 @@
 //! Rows that were set aside, and why.
 
-use base64::Engine as _;
+use std::fmt;
+use std::io;
+
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use bytes::{BufMut as _, BytesMut};
+use serde::{Serialize, Serializer};
 
 /// Why a row was set aside. The names are part of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,24 +34,13 @@ impl Reason {
     }
 }
 
-/// How `raw` holds the row's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RawEncoding {
-    /// As they are: they were valid UTF-8.
-    Utf8,
-    /// In base64: they were not.
-    Base64,
-    /// Only the first 64 KiB of them, base64; read the rest at `byte_offset` of the decompressed source.
-    Cut,
-}
-
 /// The most raw bytes kept of a region too long to keep whole.
 pub(crate) const CUT_BYTES: usize = 64 * 1024;
 
-/// One row or region that was set aside: a line of the rejects file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rejection {
+/// One row or region that was set aside: a line of the rejects file. It borrows what it tells of, so that a file of
+/// nothing but bad rows costs no memory for each.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rejection<'a> {
     /// The 1-based line at which it starts.
     pub line: u64,
     /// How many lines it spans.
@@ -57,26 +50,85 @@ pub struct Rejection {
     /// How many bytes it spans, its line end included.
     pub byte_length: u64,
     /// The column that is at fault, where it is one.
-    pub column: Option<String>,
+    pub column: Option<&'a str>,
     /// Why.
     pub reason: Reason,
     /// Why, for people. Never a value.
-    pub message: String,
-    /// Its bytes, its line end included.
-    pub raw: String,
-    /// How `raw` holds them.
-    pub raw_encoding: RawEncoding,
+    #[serde(serialize_with = "as_text")]
+    pub message: Message,
+    /// Its bytes, its line end included, and how they are spelled.
+    #[serde(flatten)]
+    pub raw: Raw<'a>,
 }
 
-impl Rejection {
-    /// Puts the bytes into `raw` exactly, or marks them as cut when `whole` says there were more.
-    pub(crate) fn encode_raw(bytes: &[u8], whole: bool) -> (String, RawEncoding) {
-        if !whole {
-            return (STANDARD.encode(bytes), RawEncoding::Cut);
+/// Why a row was set aside, for people.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Message {
+    Width { header: usize, row: usize },
+    UnclosedQuote,
+    TooLong { max_record_bytes: usize },
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Width { header, row } => write!(f, "the header has {header} fields, this row has {row}"),
+            Self::UnclosedQuote => {
+                f.write_str("a quote opens in this line and does not close within the longest record")
+            }
+            Self::TooLong { max_record_bytes } => {
+                write!(f, "a record that starts in this line is longer than {max_record_bytes} bytes")
+            }
         }
+    }
+}
+
+fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(text)
+}
+
+/// A row's bytes: as they are where they are UTF-8, else in base64.
+#[derive(Debug, Serialize)]
+#[serde(tag = "raw_encoding", rename_all = "lowercase")]
+pub(crate) enum Raw<'a> {
+    /// As they are.
+    Utf8 { raw: &'a str },
+    /// In base64: they are not UTF-8.
+    Base64 {
+        #[serde(serialize_with = "as_base64")]
+        raw: &'a [u8],
+    },
+    /// Only the first 64 KiB of them, base64; read the rest at `byte_offset` of the decompressed source.
+    Cut {
+        #[serde(serialize_with = "as_base64")]
+        raw: &'a [u8],
+    },
+}
+
+fn as_base64<S: Serializer>(raw: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(raw, &STANDARD))
+}
+
+impl<'a> Raw<'a> {
+    /// All of a row's bytes.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Self {
         match simdutf8::basic::from_utf8(bytes) {
-            Ok(text) => (text.to_owned(), RawEncoding::Utf8),
-            Err(_) => (STANDARD.encode(bytes), RawEncoding::Base64),
+            Ok(raw) => Self::Utf8 { raw },
+            Err(_) => Self::Base64 { raw: bytes },
         }
+    }
+
+    /// What was kept of a region of `length` bytes.
+    pub(crate) fn of(kept: &'a [u8], length: u64) -> Self {
+        if kept.len() as u64 == length { Self::whole(kept) } else { Self::Cut { raw: kept } }
+    }
+}
+
+impl Rejection<'_> {
+    /// Appends it as a line of JSON.
+    pub(crate) fn write(&self, out: &mut BytesMut) -> io::Result<()> {
+        serde_json::to_writer(out.writer(), self)?;
+        out.put_u8(b'\n');
+        Ok(())
     }
 }

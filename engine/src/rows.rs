@@ -1,13 +1,14 @@
 //! Records into kept rows and rejections: a pure push machine, without I/O.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use memchr::memchr2;
-use serde_json::ser::to_writer;
 
+use crate::outputs::Outputs;
 use crate::recode::Recoder;
-use crate::rejection::{CUT_BYTES, Rejection};
-use crate::scan::{Found, Grammar, Scan, Scanner};
+use crate::rejection::{CUT_BYTES, Message, Raw, Rejection};
+use crate::scan::{Form, Found, Grammar, Scan, Scanner, unquote};
 use crate::{BadFile, Counts, EngineError, Reason, Spans};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -27,7 +28,9 @@ pub(crate) struct Tally {
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
 pub(crate) struct Rows {
-    grammar: Grammar,
+    grammar: Arc<Grammar>,
+    /// Where the quotes stand that the record being looked at does not need.
+    needless: Vec<usize>,
     /// Fields of the header, once it was read.
     width: Option<usize>,
     recoder: Recoder,
@@ -51,13 +54,6 @@ struct Region {
     raw: Vec<u8>,
 }
 
-/// What [`Rows::advance`] appends to.
-#[derive(Default)]
-pub(crate) struct Outputs {
-    pub clean: Vec<u8>,
-    pub rejects: Vec<u8>,
-}
-
 /// How far [`Rows::advance`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -73,9 +69,10 @@ const MAX_REJECTS_BYTES: usize = 1024 * 1024;
 impl Rows {
     pub(crate) fn new(grammar: Grammar) -> Self {
         Self {
-            grammar,
+            needless: Vec::new(),
             width: None,
             recoder: Recoder::new(grammar.delimiter, grammar.quote),
+            grammar: Arc::new(grammar),
             offset: 0,
             line: 1,
             open: None,
@@ -90,6 +87,11 @@ impl Rows {
                 utf8: true,
             },
         }
+    }
+
+    /// Whether nothing has been taken yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.offset == 0
     }
 
     /// Takes the whole records at the start of `input`; the caller brings the rest again, with more behind it. With
@@ -109,7 +111,8 @@ impl Rows {
             self.tally.spans.skipped += BOM.len() as u64;
             at = BOM.len();
         }
-        let mut scanner = Scanner::new(input, last, self.grammar);
+        let grammar = Arc::clone(&self.grammar);
+        let mut scanner = Scanner::new(input, last, &grammar);
         // Rows whose bytes stay as they are gather here and are copied at once.
         let mut run = at..at;
         let mut full = false;
@@ -132,19 +135,19 @@ impl Rows {
                 if input[at] == b'\r' && at + 1 == input.len() && !last {
                     break;
                 }
-                self.keep_run(&input[run], out);
+                self.keep(&input[run], out);
                 at += self.skip_blank(&input[at..]);
                 run = at..at;
                 continue;
             }
             let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
-            let scan = match scanner.record(at, given_up) {
+            let scan = match scanner.record(at, given_up, &mut self.needless) {
                 Found::Record(scan) => scan,
                 Found::Incomplete { .. } if !last && input.len() - at <= self.grammar.max_record_bytes => {
                     break;
                 }
                 found => {
-                    self.keep_run(&input[run], out);
+                    self.keep(&input[run], out);
                     self.open_region(found, input.len() - at)?;
                     run = at..at;
                     continue;
@@ -156,11 +159,11 @@ impl Rows {
                 run.end = at;
                 continue;
             }
-            self.keep_run(&input[run], out);
+            self.keep(&input[run], out);
             self.take(&scan, record, out)?;
             run = at..at;
         }
-        self.keep_run(&input[run], out);
+        self.keep(&input[run], out);
         self.offset = base + at as u64;
         if last && !full {
             // A region that was open at the end of the text ends with it.
@@ -172,7 +175,7 @@ impl Rows {
     /// Counts a row whose very bytes can go to the output, and says so.
     fn takes_verbatim(&mut self, scan: &Scan, record: &[u8]) -> bool {
         let verbatim = self.width == Some(scan.width)
-            && scan.canonical
+            && scan.form == Form::Canonical
             && scan.total == scan.content + 1
             && record.ends_with(b"\n");
         if verbatim {
@@ -198,7 +201,6 @@ impl Rows {
             return self.write(scan, content, out);
         }
         let reason = if scan.width < width { Reason::TooFewFields } else { Reason::TooManyFields };
-        let (raw, raw_encoding) = Rejection::encode_raw(record, true);
         let rejection = Rejection {
             line: self.line,
             lines: scan.lines,
@@ -206,9 +208,8 @@ impl Rows {
             byte_length: scan.total as u64,
             column: None,
             reason,
-            message: format!("the header has {width} fields, this row has {}", scan.width),
-            raw,
-            raw_encoding,
+            message: Message::Width { header: width, row: scan.width },
+            raw: Raw::whole(record),
         };
         self.line += scan.lines;
         self.reject(&rejection, out)
@@ -230,29 +231,38 @@ impl Rows {
 
     /// Writes one record in canonical form.
     fn write(&mut self, scan: &Scan, content: &[u8], out: &mut Outputs) -> Result<(), EngineError> {
-        let start = out.clean.len();
-        if scan.canonical {
-            out.clean.extend_from_slice(content);
-            out.clean.push(b'\n');
-        } else {
-            let width = self.recoder.recode(content, &mut out.clean)?;
-            if width != scan.width {
-                return Err(EngineError::Internal(format!(
-                    "line {}: the scanner sees {} fields, csv-async {width}",
-                    self.line, scan.width
-                )));
+        let start = out.text.len();
+        match scan.form {
+            Form::Canonical => out.text.extend_from_slice(content),
+            Form::NeedlessQuotes => unquote(content, &self.needless, self.grammar.quote, &mut out.text),
+            Form::StrayQuotes => {
+                let width = self.recoder.recode(content, &mut out.text)?;
+                if width != scan.width {
+                    return Err(EngineError::Internal(format!(
+                        "line {}: the scanner sees {} fields, csv-async {width}",
+                        self.line, scan.width
+                    )));
+                }
             }
         }
-        self.tally.utf8 &= simdutf8::basic::from_utf8(&out.clean[start..]).is_ok();
+        if scan.form != Form::StrayQuotes {
+            out.text.extend_from_slice(b"\n");
+        }
+        self.note_encoding(&out.text[start..]);
         Ok(())
     }
 
-    /// Copies rows that stay as they are; they were counted one by one.
-    fn keep_run(&mut self, run: &[u8], out: &mut Outputs) {
+    /// Appends rows that stay as they are; they were counted one by one.
+    fn keep(&mut self, run: &[u8], out: &mut Outputs) {
         if !run.is_empty() {
-            self.tally.utf8 &= simdutf8::basic::from_utf8(run).is_ok();
-            out.clean.extend_from_slice(run);
+            self.note_encoding(run);
+            out.keep(run);
         }
+    }
+
+    /// One byte that is not UTF-8 settles it: no more need be looked at.
+    fn note_encoding(&mut self, written: &[u8]) {
+        self.tally.utf8 = self.tally.utf8 && simdutf8::basic::from_utf8(written).is_ok();
     }
 
     /// Skips one blank line.
@@ -310,17 +320,6 @@ impl Rows {
             self.open = Some(region);
             return Ok(length);
         }
-        let (raw, raw_encoding) =
-            Rejection::encode_raw(&region.raw, region.raw.len() as u64 == region.byte_length);
-        let message = match region.reason {
-            Reason::UnclosedQuote => {
-                "a quote opens in this line and does not close within the longest record".to_owned()
-            }
-            _ => format!(
-                "a record that starts in this line is longer than {} bytes",
-                self.grammar.max_record_bytes
-            ),
-        };
         let rejection = Rejection {
             line: region.line,
             lines: 1,
@@ -328,9 +327,11 @@ impl Rows {
             byte_length: region.byte_length,
             column: None,
             reason: region.reason,
-            message,
-            raw,
-            raw_encoding,
+            message: match region.reason {
+                Reason::UnclosedQuote => Message::UnclosedQuote,
+                _ => Message::TooLong { max_record_bytes: self.grammar.max_record_bytes },
+            },
+            raw: Raw::of(&region.raw, region.byte_length),
         };
         self.tally.counts.rows_in += 1;
         self.line += 1;
@@ -338,12 +339,10 @@ impl Rows {
         Ok(length)
     }
 
-    fn reject(&mut self, rejection: &Rejection, out: &mut Outputs) -> Result<(), EngineError> {
+    fn reject(&mut self, rejection: &Rejection<'_>, out: &mut Outputs) -> Result<(), EngineError> {
         self.tally.counts.rows_rejected += 1;
         self.tally.spans.rejected += rejection.byte_length;
         *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
-        to_writer(&mut out.rejects, rejection).map_err(|error| EngineError::Internal(error.to_string()))?;
-        out.rejects.push(b'\n');
-        Ok(())
+        rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))
     }
 }

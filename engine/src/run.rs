@@ -2,14 +2,16 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures::Stream;
 
 use crate::compression::{SNIFF_BYTES, check_text};
-use crate::deflate::{Deflate, compact};
-use crate::inflate::Inflate;
-use crate::rows::{Outputs, Rows};
+use crate::encode::Encoder;
+use crate::inflate::InflateLimits;
+use crate::outputs::Outputs;
+use crate::rows::Rows;
 use crate::scan::Grammar;
+use crate::text::Text;
 use crate::{Compression, Dialect, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
@@ -19,14 +21,25 @@ pub struct Options {
     pub output_compression: Option<Compression>,
     /// The longest record, in bytes, line end included. Memory is bounded by it.
     pub max_record_bytes: usize,
-    /// How many bytes of text are looked at in one go: small enough for a core's cache, large enough to copy in
+    /// How many bytes of text are looked at in one go: small enough for a core's cache, large enough to hand on in
     /// bulk. Has no influence on the result.
     pub block_bytes: usize,
+    /// Threads that may compress at once; with more than one, decompression has a thread of its own too. With one,
+    /// everything happens in the caller's task. Has no influence on the result.
+    pub threads: usize,
+    /// What a compressed input may grow into.
+    pub inflate: InflateLimits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { output_compression: None, max_record_bytes: 1024 * 1024, block_bytes: 256 * 1024 }
+        Self {
+            output_compression: None,
+            max_record_bytes: 1024 * 1024,
+            block_bytes: 256 * 1024,
+            threads: 1,
+            inflate: InflateLimits::default(),
+        }
     }
 }
 
@@ -49,49 +62,25 @@ where
     O: Sink,
     R: Sink,
 {
-    let mut inflate = Inflate::open(input).await?;
-    let output_compression = options.output_compression.unwrap_or(inflate.compression);
-    let mut deflate = Deflate::new(output_compression);
-    let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: options.max_record_bytes };
-    let mut rows = Rows::new(grammar);
-
-    // A first look needs a few bytes: a byte-order mark has three.
-    let block_bytes = options.block_bytes.max(3);
-    let mut text = Vec::with_capacity(2 * block_bytes);
-    let mut out = Outputs::default();
-    let mut output_bytes = 0;
-    let mut last = false;
-    while !last {
-        // A record longer than what is there is looked at again only when twice as much is there.
-        let want = block_bytes.max(text.len());
-        last = inflate.fill(&mut text, want).await?;
-        if rows.tally.spans.total() == 0 {
-            check_text(&text[..text.len().min(SNIFF_BYTES)])?;
-        }
-        let mut used = 0;
-        loop {
-            out.clean.reserve(text.len() - used);
-            let progress = rows.advance(&text[used..], last, &mut out)?;
-            used += progress.used;
-            // What is sent is as large as the memory that it holds, or little would hold much.
-            if out.clean.len() >= block_bytes {
-                deflate.push(&mut out.clean).await?;
-                output_bytes += send(deflate.take(block_bytes), output).await.map_err(EngineError::Output)?;
-            }
-            if out.rejects.len() >= block_bytes {
-                send(compact(&mut out.rejects), rejects).await.map_err(EngineError::Rejects)?;
-            }
-            if !progress.full {
-                break;
-            }
-        }
-        text.drain(..used);
+    let mut text = Text::open(input, options).await?;
+    let output_compression = options.output_compression.unwrap_or(text.compression);
+    let grammar = Grammar::new(b',', b'"', options.max_record_bytes);
+    let mut flow = Flow {
+        rows: Rows::new(grammar),
+        out: Outputs::default(),
+        carry: BytesMut::new(),
+        want: SNIFF_BYTES,
+        encoder: Encoder::new(output_compression, options.threads),
+        output,
+        rejects,
+        block_bytes: options.block_bytes,
+    };
+    while let Some(block) = text.next().await? {
+        flow.take(block).await?;
     }
-    deflate.push(&mut out.clean).await?;
-    output_bytes += send(deflate.finish().await?, output).await.map_err(EngineError::Output)?;
-    send(compact(&mut out.rejects), rejects).await.map_err(EngineError::Rejects)?;
+    flow.finish().await?;
 
-    let tally = rows.tally;
+    let (tally, read) = (flow.rows.tally, text.progress());
     let summary = Summary {
         dialect: Dialect {
             delimiter: b',',
@@ -101,13 +90,13 @@ where
             terminator: tally.terminator,
             header: tally.header,
         },
-        input_compression: inflate.compression,
-        members: inflate.members,
+        input_compression: text.compression,
+        members: read.members,
         output_compression,
         counts: tally.counts,
-        input_bytes: inflate.input_bytes(),
-        decompressed_bytes: inflate.text_bytes,
-        output_bytes,
+        input_bytes: read.input_bytes,
+        decompressed_bytes: read.text_bytes,
+        output_bytes: flow.encoder.output_bytes,
         spans: tally.spans,
         by_reason: tally.by_reason,
     };
@@ -117,10 +106,104 @@ where
     Ok(summary)
 }
 
-async fn send(chunk: Bytes, sink: &mut impl Sink) -> io::Result<u64> {
-    let length = chunk.len() as u64;
-    if length > 0 {
-        sink.write(chunk).await?;
+/// A record that runs over a block's border is first looked at when this much is there.
+const MIN_LOOK_BYTES: usize = 256;
+
+/// Text on its way through the rows into the sinks.
+struct Flow<'a, O, R> {
+    rows: Rows,
+    out: Outputs,
+    /// The start of a record whose end has not come yet.
+    carry: BytesMut,
+    /// How long the carry has to be before it is looked at (again).
+    want: usize,
+    encoder: Encoder,
+    output: &'a mut O,
+    rejects: &'a mut R,
+    block_bytes: usize,
+}
+
+impl<O: Sink, R: Sink> Flow<'_, O, R> {
+    /// Takes the next bytes. Only the record that runs over a block's border is copied to be looked at.
+    async fn take(&mut self, block: Bytes) -> Result<(), EngineError> {
+        let mut at = 0;
+        // The first look needs some bytes to tell what the text is.
+        let first = self.rows.is_fresh() && block.len() < self.want;
+        while (first || !self.carry.is_empty()) && at < block.len() {
+            let carried = self.carry.len();
+            let end = block.len().min(at + self.want.saturating_sub(carried).max(1));
+            self.carry.extend_from_slice(&block[at..end]);
+            at = end;
+            if self.carry.len() < self.want {
+                return Ok(());
+            }
+            let mut carry = std::mem::take(&mut self.carry);
+            let used = self.advance(&carry, None, false).await?;
+            // Of what stood in the carry before: then the rest is a record still without an end.
+            if used < carried {
+                carry.advance(used);
+                self.carry = carry;
+                self.want_more();
+                continue;
+            }
+            at -= carry.len() - used;
+            carry.clear();
+            self.carry = carry;
+            break;
+        }
+        let used = if at < block.len() { self.advance(&block[at..], Some(&block), false).await? } else { 0 };
+        self.carry.extend_from_slice(&block[at + used..]);
+        self.want_more();
+        Ok(())
     }
-    Ok(length)
+
+    /// A record that has no end in what is there is looked at again only when there is twice as much, so that none
+    /// is looked at more than a few times.
+    fn want_more(&mut self) {
+        self.want = (2 * self.carry.len()).max(MIN_LOOK_BYTES);
+    }
+
+    /// Takes what is left, and ends the output.
+    async fn finish(&mut self) -> Result<(), EngineError> {
+        let carry = std::mem::take(&mut self.carry);
+        self.advance(&carry, None, true).await?;
+        self.hand_on(0).await?;
+        self.encoder.finish(self.output).await
+    }
+
+    /// Takes the whole records at the start of `input`, which lies in `source` if one is given, and hands on what
+    /// they become. Returns how many bytes it took.
+    async fn advance(
+        &mut self,
+        input: &[u8],
+        source: Option<&Bytes>,
+        last: bool,
+    ) -> Result<usize, EngineError> {
+        if self.rows.is_fresh() {
+            check_text(&input[..input.len().min(SNIFF_BYTES)])?;
+        }
+        self.out.source = source.cloned();
+        let mut used = 0;
+        loop {
+            let progress = self.rows.advance(&input[used..], last, &mut self.out)?;
+            used += progress.used;
+            self.hand_on(self.block_bytes).await?;
+            if !progress.full {
+                break;
+            }
+        }
+        self.out.source = None;
+        Ok(used)
+    }
+
+    /// Hands on what there is; what was gathered from small pieces only if it is `least` bytes or more.
+    async fn hand_on(&mut self, least: usize) -> Result<(), EngineError> {
+        for piece in self.out.take_pieces(least) {
+            self.encoder.push(piece, self.output).await?;
+        }
+        if let Some(chunk) = self.out.take_rejects(least) {
+            self.rejects.write(chunk).await.map_err(EngineError::Rejects)?;
+        }
+        Ok(())
+    }
 }

@@ -1,10 +1,11 @@
-//! Where a record ends, how many fields it has, and whether it is canonical already.
+//! Where a record ends, how many fields it has, and how far it is from its canonical form.
 //!
 //! The grammar is csv-core's, which the property tests hold it to: a quote opens a field only at the field's
 //! start, a doubled quote inside is one quote, what follows a closing quote is taken literally, and `\n`, `\r\n`
 //! and `\r` each end a record.
 
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
+use bytes::BytesMut;
+use memchr::{memchr, memchr_iter, memchr3};
 
 /// A record found in a buffer; lengths from the record's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +16,21 @@ pub(crate) struct Scan {
     pub total: usize,
     /// Fields.
     pub width: usize,
-    /// Whether writing the parsed fields again would give `content` back.
-    pub canonical: bool,
+    /// What becomes of `content` when it is parsed and written again.
+    pub form: Form,
     /// Lines, line end included.
     pub lines: u64,
+}
+
+/// How far a record is from its canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Writing the parsed fields again would give the same bytes.
+    Canonical,
+    /// Fields have quotes that they don't need; nothing else is amiss.
+    NeedlessQuotes,
+    /// Quotes stand where they should not.
+    StrayQuotes,
 }
 
 /// What a look into a buffer gives.
@@ -34,12 +46,38 @@ pub(crate) enum Found {
 }
 
 /// How the text is to be read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Grammar {
     pub delimiter: u8,
     pub quote: u8,
     /// The longest record, line end included.
     pub max_record_bytes: usize,
+    /// The bytes that mean something: delimiter, quote, line ends.
+    special: [bool; 256],
+}
+
+/// Fields are mostly short: so many bytes are looked at one by one before a search is begun.
+const NEAR_BYTES: usize = 32;
+
+impl Grammar {
+    pub(crate) fn new(delimiter: u8, quote: u8, max_record_bytes: usize) -> Self {
+        let mut special = [false; 256];
+        for byte in [delimiter, quote, b'\n', b'\r'] {
+            special[usize::from(byte)] = true;
+        }
+        Self { delimiter, quote, max_record_bytes, special }
+    }
+
+    /// Where the next byte that means something stands, or the end.
+    fn next_special(&self, input: &[u8], from: usize) -> usize {
+        let near = input.len().min(from + NEAR_BYTES);
+        if let Some(length) = input[from..near].iter().position(|byte| self.special[usize::from(*byte)]) {
+            return from + length;
+        }
+        let far = &input[near..];
+        let length = memchr3(self.delimiter, self.quote, b'\n', far).unwrap_or(far.len());
+        near + memchr(b'\r', &far[..length]).unwrap_or(length)
+    }
 }
 
 /// Scans the records of one buffer in order, remembering how far it is to the next byte that needs care.
@@ -47,14 +85,14 @@ pub(crate) struct Scanner<'a> {
     input: &'a [u8],
     /// Whether the input ends with this buffer.
     last: bool,
-    grammar: Grammar,
+    grammar: &'a Grammar,
     next_newline: usize,
     next_quote: usize,
     next_cr: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(input: &'a [u8], last: bool, grammar: Grammar) -> Self {
+    pub(crate) fn new(input: &'a [u8], last: bool, grammar: &'a Grammar) -> Self {
         let first = |byte| memchr(byte, input).unwrap_or(input.len());
         let (next_newline, next_quote, next_cr) = (first(b'\n'), first(grammar.quote), first(b'\r'));
         Self { input, last, grammar, next_newline, next_quote, next_cr }
@@ -66,7 +104,9 @@ impl<'a> Scanner<'a> {
     /// A record before this one was given up after it was looked at up to `given_up`. It ran over every line's end in
     /// between, each time inside quotes, or it would have ended there. A record that is inside quotes at one of them
     /// goes on as that one did: it has no end before `given_up`, and need not be scanned to know it.
-    pub(crate) fn record(&mut self, at: usize, given_up: usize) -> Found {
+    ///
+    /// Of a record of [`Form::NeedlessQuotes`], `needless` receives where those quotes stand, for [`unquote`].
+    pub(crate) fn record(&mut self, at: usize, given_up: usize, needless: &mut Vec<usize>) -> Found {
         let input = self.input;
         let forward = |next: &mut usize, byte| {
             if *next < at {
@@ -83,7 +123,8 @@ impl<'a> Scanner<'a> {
         let content_end = if newline && self.next_cr + 1 == end { self.next_cr } else { end };
         if self.next_quote < end || self.next_cr < content_end {
             let given_up = given_up.saturating_sub(at);
-            return scan_with_care(&input[at..window_end], last, self.grammar, given_up);
+            needless.clear();
+            return scan_with_care(&input[at..window_end], last, self.grammar, given_up, needless);
         }
         if !newline && !last {
             return Found::Incomplete { in_quotes: false };
@@ -93,98 +134,113 @@ impl<'a> Scanner<'a> {
             content: content.len(),
             total: end - at + usize::from(newline),
             width: memchr_iter(self.grammar.delimiter, content).count() + 1,
-            canonical: true,
+            form: Form::Canonical,
             lines: 1,
         })
     }
 }
 
 /// One field at a time: for records with quotes or a bare `\r`.
-fn scan_with_care(input: &[u8], last: bool, grammar: Grammar, given_up: usize) -> Found {
-    let Grammar { delimiter, quote, .. } = grammar;
-    let mut width = 1;
-    let mut canonical = true;
-    let mut lines = 1;
+fn scan_with_care(
+    input: &[u8],
+    last: bool,
+    grammar: &Grammar,
+    given_up: usize,
+    needless: &mut Vec<usize>,
+) -> Found {
+    let (mut width, mut lines, mut stray) = (1, 1, false);
     let mut at = 0;
     loop {
         // At a field's start.
-        let mut quoted = None;
-        if input.get(at) == Some(&quote) {
-            let field = match scan_quoted(&input[at..], grammar, given_up.saturating_sub(at)) {
-                Ok(field) => field,
+        let quoted = input.get(at) == Some(&grammar.quote);
+        if quoted {
+            match skip_quoted(input, at, grammar, given_up, &mut lines) {
+                Ok((end, true)) => at = end,
+                Ok((end, false)) => {
+                    needless.extend([at, end - 1]);
+                    at = end;
+                }
                 Err(found) => return found,
-            };
-            at += field.length;
-            lines += field.newlines;
-            canonical &= field.needs_quotes;
-            quoted = Some(at);
+            }
         }
         // The field's rest up to what ends it.
-        let Some(length) = memchr3(delimiter, b'\n', b'\r', &input[at..]) else {
-            if !last {
-                return Found::Incomplete { in_quotes: false };
+        let start = at;
+        let end = loop {
+            at = grammar.next_special(input, at);
+            match input.get(at) {
+                Some(byte) if *byte == grammar.quote => {
+                    stray = true;
+                    at += 1;
+                }
+                end => break end,
             }
-            canonical &= is_canonical_rest(&input[at..], quote, quoted.is_some());
-            return Found::Record(Scan { content: input.len(), total: input.len(), width, canonical, lines });
         };
-        canonical &= is_canonical_rest(&input[at..at + length], quote, quoted.is_some());
-        at += length;
-        if input[at] == delimiter {
-            width += 1;
-            at += 1;
-            continue;
-        }
-        let total = match (input[at], input.get(at + 1)) {
-            (b'\r', Some(b'\n')) => at + 2,
-            // A `\n` may follow in the next buffer.
-            (b'\r', None) if !last => return Found::Incomplete { in_quotes: false },
-            _ => at + 1,
+        stray |= quoted && at > start;
+        let total = match (end, input.get(at + 1)) {
+            (Some(byte), _) if *byte == grammar.delimiter => {
+                width += 1;
+                at += 1;
+                continue;
+            }
+            // Behind a `\r`, a `\n` may follow in the next buffer.
+            (None | Some(b'\r'), None) if !last => return Found::Incomplete { in_quotes: false },
+            (None, _) => at,
+            (Some(b'\r'), Some(b'\n')) => at + 2,
+            (Some(_), _) => at + 1,
         };
-        return Found::Record(Scan { content: at, total, width, canonical, lines });
+        let form = match (stray, needless.is_empty()) {
+            (true, _) => Form::StrayQuotes,
+            (false, false) => Form::NeedlessQuotes,
+            (false, true) => Form::Canonical,
+        };
+        return Found::Record(Scan { content: at, total, width, form, lines });
     }
 }
 
-/// Whether the unquoted bytes of a field would be written as they stand.
-fn is_canonical_rest(rest: &[u8], quote: u8, after_quotes: bool) -> bool {
-    if after_quotes { rest.is_empty() } else { memchr(quote, rest).is_none() }
-}
-
-struct Quoted {
-    /// Bytes from the opening to the closing quote.
-    length: usize,
-    newlines: u64,
-    /// Whether the content could not stand without quotes.
-    needs_quotes: bool,
-}
-
-/// The quoted field that `input` starts with; what is to be said of the record if it doesn't close in there.
-fn scan_quoted(
+/// Where the quoted field that begins at `open` ends, and whether it needs its quotes; what is to be said of the record
+/// if it doesn't close in there.
+fn skip_quoted(
     input: &[u8],
-    Grammar { delimiter, quote, .. }: Grammar,
+    open: usize,
+    grammar: &Grammar,
     given_up: usize,
-) -> Result<Quoted, Found> {
-    let known = &input[..given_up.min(input.len())];
-    let mut at = 1;
-    let mut doubled = false;
+    lines: &mut u64,
+) -> Result<(usize, bool), Found> {
+    let mut at = open + 1;
+    let mut needs_quotes = false;
     loop {
-        if let Some(i) = known.get(at..).and_then(|known| memchr2(quote, b'\n', known))
-            && known[at + i] == b'\n'
-        {
-            return Err(Found::GivenUp);
+        at = grammar.next_special(input, at);
+        match input.get(at) {
+            None => return Err(Found::Incomplete { in_quotes: true }),
+            Some(byte) if *byte == grammar.quote => {
+                if input.get(at + 1) != Some(&grammar.quote) {
+                    return Ok((at + 1, needs_quotes));
+                }
+                at += 1;
+            }
+            Some(b'\n') if at < given_up => return Err(Found::GivenUp),
+            Some(b'\n') => *lines += 1,
+            Some(_) => {}
         }
-        at += memchr(quote, &input[at..]).ok_or(Found::Incomplete { in_quotes: true })? + 1;
-        if input.get(at) != Some(&quote) {
-            break;
-        }
-        doubled = true;
+        needs_quotes = true;
         at += 1;
     }
-    let content = &input[1..at - 1];
-    Ok(Quoted {
-        length: at,
-        newlines: memchr_iter(b'\n', content).count() as u64,
-        needs_quotes: doubled || memchr3(delimiter, b'\n', b'\r', content).is_some(),
-    })
+}
+
+/// Copies a record of [`Form::NeedlessQuotes`], given without its line end, and leaves the `needless` quotes out.
+pub(crate) fn unquote(content: &[u8], needless: &[usize], quote: u8, out: &mut BytesMut) {
+    let start = out.len();
+    out.reserve(content.len() + 1);
+    let mut from = 0;
+    for &at in needless {
+        out.extend_from_slice(&content[from..at]);
+        from = at + 1;
+    }
+    out.extend_from_slice(&content[from..]);
+    if out.len() == start {
+        // A row of one empty field, which nothing at all would not be.
+        out.extend_from_slice(&[quote; 2]);
+    }
 }
 
 #[cfg(test)]
@@ -192,33 +248,34 @@ mod tests {
     use super::*;
 
     fn scan(input: &[u8], last: bool) -> Found {
-        let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 100 };
-        Scanner::new(input, last, grammar).record(0, 0)
+        let grammar = Grammar::new(b',', b'"', 100);
+        Scanner::new(input, last, &grammar).record(0, 0, &mut Vec::new())
     }
 
-    fn record(content: usize, total: usize, width: usize, canonical: bool, lines: u64) -> Found {
-        Found::Record(Scan { content, total, width, canonical, lines })
+    fn record(content: usize, total: usize, width: usize, form: Form, lines: u64) -> Found {
+        Found::Record(Scan { content, total, width, form, lines })
     }
 
     #[test]
     fn plain_lines() {
-        assert_eq!(scan(b"a,b\nc", false), record(3, 4, 2, true, 1));
-        assert_eq!(scan(b"a,b\r\nc", false), record(3, 5, 2, true, 1));
-        assert_eq!(scan(b"a,b\rc\n", false), record(3, 4, 2, true, 1));
-        assert_eq!(scan(b"a,b", true), record(3, 3, 2, true, 1));
+        assert_eq!(scan(b"a,b\nc", false), record(3, 4, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b\r\nc", false), record(3, 5, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b\rc\n", false), record(3, 4, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"a,b", true), record(3, 3, 2, Form::Canonical, 1));
         assert_eq!(scan(b"a,b", false), Found::Incomplete { in_quotes: false });
         assert_eq!(scan(b"a,b\r", false), Found::Incomplete { in_quotes: false });
-        assert_eq!(scan(b"a,b\r", true), record(3, 4, 2, true, 1));
+        assert_eq!(scan(b"a,b\r", true), record(3, 4, 2, Form::Canonical, 1));
     }
 
     #[test]
     fn quoted_fields() {
-        assert_eq!(scan(b"\"a,b\",c\n", false), record(7, 8, 2, true, 1));
-        assert_eq!(scan(b"\"a\nb\",c\n", false), record(7, 8, 2, true, 2));
-        assert_eq!(scan(b"\"a\"\"b\",c\n", false), record(8, 9, 2, true, 1));
-        assert_eq!(scan(b"\"a\",c\n", false), record(5, 6, 2, false, 1));
-        assert_eq!(scan(b"\"a\"x,c\n", false), record(6, 7, 2, false, 1));
-        assert_eq!(scan(b"a\"b,c\n", false), record(5, 6, 2, false, 1));
+        assert_eq!(scan(b"\"a,b\",c\n", false), record(7, 8, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"\"a\nb\",c\n", false), record(7, 8, 2, Form::Canonical, 2));
+        assert_eq!(scan(b"\"a\"\"b\",c\n", false), record(8, 9, 2, Form::Canonical, 1));
+        assert_eq!(scan(b"\"a\",c\n", false), record(5, 6, 2, Form::NeedlessQuotes, 1));
+        assert_eq!(scan(b"\"a\"x,c\n", false), record(6, 7, 2, Form::StrayQuotes, 1));
+        assert_eq!(scan(b"a\"b,c\n", false), record(5, 6, 2, Form::StrayQuotes, 1));
+        assert_eq!(scan(b"\"a\",b\"\n", false), record(6, 7, 2, Form::StrayQuotes, 1));
         assert_eq!(scan(b"\"a", false), Found::Incomplete { in_quotes: true });
         assert_eq!(scan(b"\"a", true), Found::Incomplete { in_quotes: true });
     }
@@ -231,12 +288,32 @@ mod tests {
 
     #[test]
     fn what_joins_a_record_given_up_is_given_up() {
-        let grammar = Grammar { delimiter: b',', quote: b'"', max_record_bytes: 100 };
-        let scan = |input, given_up| Scanner::new(input, false, grammar).record(0, given_up);
+        let grammar = Grammar::new(b',', b'"', 100);
+        let scan =
+            |input, given_up| Scanner::new(input, false, &grammar).record(0, given_up, &mut Vec::new());
         assert_eq!(scan(b"a,\"b\nc\"\n", 5), Found::GivenUp);
         assert_eq!(scan(b"a,\"b\"\"\nc\"\n", 7), Found::GivenUp);
         // The line's end inside quotes lies beyond what is known.
-        assert_eq!(scan(b"a,\"b\nc\"\n", 4), record(7, 8, 2, true, 2));
-        assert_eq!(scan(b"a,\"b,c\"\n", 100), record(7, 8, 2, true, 1));
+        assert_eq!(scan(b"a,\"b\nc\"\n", 4), record(7, 8, 2, Form::Canonical, 2));
+        assert_eq!(scan(b"a,\"b,c\"\n", 100), record(7, 8, 2, Form::Canonical, 1));
+    }
+
+    #[test]
+    fn only_needless_quotes_go() {
+        let grammar = Grammar::new(b',', b'"', 100);
+        for (content, expected) in [
+            (&b"\"a\",b,\"c,d\",\"\",\"e\"\"f\""[..], &b"a,b,\"c,d\",,\"e\"\"f\""[..]),
+            (b"a,\"b\"", b"a,b"),
+            (b"\"a\nb\",\"c\"", b"\"a\nb\",c"),
+            (b"\"\",\"\"", b","),
+            (b"\"\"", b"\"\""),
+        ] {
+            let mut out = BytesMut::from(&b"before"[..]);
+            let mut needless = vec![7];
+            let found = Scanner::new(content, true, &grammar).record(0, 0, &mut needless);
+            assert!(matches!(found, Found::Record(Scan { form: Form::NeedlessQuotes, .. })), "{found:?}");
+            unquote(content, &needless, b'"', &mut out);
+            assert_eq!(out, [&b"before"[..], expected].concat());
+        }
     }
 }

@@ -8,6 +8,9 @@ use bytes::Bytes;
 /// Takes a stream of bytes, in order. Whether they become visible is the owner's to say, afterwards.
 pub trait Sink: Send {
     /// Takes the next bytes; waits while the sink has all it can hold.
+    ///
+    /// They may be a slice of the buffer that the input came in: whoever keeps them for long keeps all of it, and
+    /// rather copies them.
     fn write(&mut self, chunk: Bytes) -> impl Future<Output = io::Result<()>> + Send;
 }
 

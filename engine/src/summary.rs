@@ -11,7 +11,7 @@ pub struct Summary {
     pub dialect: Dialect,
     /// What the input's first bytes said.
     pub input_compression: Compression,
-    /// Gzip members read; 0 for plain input.
+    /// Gzip members or zstd frames read; 0 for plain input.
     pub members: u64,
     /// How the output was compressed.
     pub output_compression: Compression,

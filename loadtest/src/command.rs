@@ -1,19 +1,24 @@
 //! The command line.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::sim;
+use crate::{rows, server, sim};
 
 const EXAMPLES: &str = "\
 Examples:
-  loadtest sim                          1 GiB of CSV through the processor, with its peak memory
-  loadtest sim --size 64GiB             the same memory
-  loadtest sim --gzip --json | jq .peak_memory_bytes
+  loadtest sim                             1 GiB of CSV through the processor, with its peak memory
+  loadtest sim --size 64GiB                the same memory
+  loadtest sim --shape wide --compression zstd
+  loadtest sim --copy                      what a bare copy takes, to compare with
+  loadtest sim --json | jq .peak_memory_bytes
+  loadtest rows --size 100MB > trips.csv   the same rows as a file
 
-Exit codes: 0 every row accounted for, 1 not, 2 wrong usage.";
+Exit codes: 0 every row accounted for, 1 not, 2 wrong usage.
+NO_COLOR turns colours off.";
 
 /// Measures Penstock with files of any size.
 #[derive(Debug, Parser)]
@@ -27,16 +32,23 @@ pub struct Cli {
 enum Command {
     /// Send one computed file through the processor, against an S3 on this machine that needs no disk
     Sim(sim::Args),
+    /// Write such a file to standard output, as a single gzip member or zstd frame where compressed
+    Rows(rows::Kind),
     /// The S3 that `sim` measures against, in a process of its own
     #[command(hide = true)]
-    SimServer(sim::Args),
+    SimServer(server::Args),
 }
 
 /// Does what the command line asks.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Sim(args) => Box::pin(sim::run(&args)).await,
-        Command::SimServer(args) => sim::serve(&args).await.map(|()| true),
+        Command::Rows(kind) => match rows::write(&kind, std::io::stdout().lock()) {
+            // Who closes a pipe has seen enough and wants no words.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+            written => written.context("write to standard output").map(|()| true),
+        },
+        Command::SimServer(args) => server::serve(&args).await.map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -46,5 +58,17 @@ pub async fn run(cli: Cli) -> ExitCode {
             writeln!(std::io::stderr(), "error: {error:#}").unwrap_or_default();
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
     }
 }

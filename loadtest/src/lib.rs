@@ -4,8 +4,16 @@
 //!
 //! - [`command`]: the command line.
 //! - [`sim`]: the processor against an S3 whose objects are computed: any size, no disk, one machine.
-//! - [`rows`]: the rows that such objects are made of.
+//! - `copy`: a bare copy against the same S3, to compare with.
+//! - `server`: that S3, in a process of its own, and how far a run has come.
+//! - [`rows`]: what such objects, or files, are made of.
+//! - [`shape`]: the kinds of rows.
+//!
+//! `loadtest/bench` (Python) compares all that with other programs: `just bench`.
 
 pub mod command;
+mod copy;
 pub mod rows;
+mod server;
+pub mod shape;
 pub mod sim;

@@ -1,161 +1,180 @@
 //! The processor against an S3 whose objects are computed: any size, no disk, one machine.
-//!
-//! The S3 is a process of its own, so that what is measured is the processor's alone.
 
 use std::io::Write as _;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use common::aws;
 use common::config::ProcessorConfig;
-use common::contract::{FileEvent, ObjectRef, Source, Status};
-use common::sim::{ComputedStore, SimServer};
+use common::contract::{FileEvent, ObjectRef, Receipt, Source, Status};
 use common::store::{S3Store, Store as _};
+use common::telemetry::peak_memory_bytes;
 use common::topic::MemoryTopic;
 use common::trace;
 use indicatif::{HumanBytes, HumanCount};
 use processor::Processor;
 use processor::file::{Outcome, process};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
-use crate::rows::{Trips, trips};
+use crate::copy::copy;
+use crate::rows::Kind;
+use crate::server::{Offer, Server};
 
-const BUCKET: &str = "sim-input";
 const OUTPUT_BUCKET: &str = "sim-output";
-const KEY: &str = "trips.csv";
 
 /// What to send.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Bytes of text: a number with KiB, MiB, GiB or TiB
-    #[arg(long, default_value = "1GiB", value_parser = parse_size)]
-    size: u64,
-    /// Gzip the file
-    #[arg(long)]
-    gzip: bool,
+    #[command(flatten)]
+    kind: Kind,
     /// The memory that the processor may count on, in MiB, as `MEMORY_BUDGET_MIB`
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(64..=10_240))]
     memory_budget: u64,
+    /// Only copy the object, by ranged GETs and a multipart upload of the same SDK: what the processor has to be
+    /// measured by
+    #[arg(long, conflicts_with = "memory_budget")]
+    copy: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let shift = match &text[digits.len()..] {
-        "" | "B" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        "TiB" => 40,
-        unit => return Err(format!("{unit:?} is none of KiB, MiB, GiB, TiB")),
-    };
-    let number: u64 = digits.parse().map_err(|error| format!("{digits:?} is not a whole number: {error}"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| "more than there is".into())
+/// What a run took.
+struct Figures {
+    /// Whether all that went in came out.
+    whole: bool,
+    output_bytes: u64,
+    seconds: f64,
+    cpu_seconds: f64,
 }
 
-/// Serves the computed object until standard input closes. Prints the endpoint.
-pub async fn serve(args: &Args) -> anyhow::Result<()> {
-    let input = trips(args.size, args.gzip)?.object;
-    let store = ComputedStore::new([(ObjectRef::new(BUCKET, KEY), input)]);
-    let server = SimServer::start(Arc::new(store)).await.context("start the S3")?;
-    writeln!(std::io::stdout(), "{}", server.endpoint()).context("say where the S3 is")?;
-    // The parent holds the other end for as long as it lives.
-    let mut line = String::new();
-    BufReader::new(tokio::io::stdin()).read_line(&mut line).await.context("wait for the end")?;
-    Ok(())
-}
-
-/// Sends one file through the processor and prints what it took. Whether every row is accounted for.
+/// Sends one object through the processor, or copies it, and prints what it took. Whether all of it arrived.
 pub async fn run(args: &Args) -> anyhow::Result<bool> {
-    let Trips { rows, text_bytes, object } = trips(args.size, args.gzip)?;
-    let object_bytes = object.size();
-    drop(object);
-    let (_server, endpoint) = start_server(args).await?;
+    let input = ObjectRef::new("sim-input", "trips.csv");
+    let mut server = Server::start(&args.kind, &input).await?;
+    let offer = server.offer.clone();
+    let run =
+        async { if args.copy { send_bare(&input, &offer).await } else { send(args, &input, &offer).await } };
+    let figures = tokio::select! {
+        figures = Box::pin(run) => figures?,
+        () = server.draw() => bail!("the S3's process ended"),
+    };
+    let line = if args.json { document(args, &offer, &figures) } else { text(args, &offer, &figures) };
+    writeln!(std::io::stdout(), "{line}").context("write to standard output")?;
+    Ok(figures.whole)
+}
 
+/// The processor's way.
+async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<Figures> {
     let config = ProcessorConfig {
         output_bucket: OUTPUT_BUCKET.into(),
         topic_arn: "arn:aws:sns:us-east-1:000000000000:sim".into(),
         memory_budget_mib: args.memory_budget,
+        max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
+        max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
     };
-    let store = Arc::new(S3Store::new(aws::s3_client_at(&endpoint, "test", "test-secret")));
+    let store = Arc::new(S3Store::new(client(offer)));
     let topic = Arc::new(MemoryTopic::default());
     let processor = Processor::new(&config, "sim".into(), store.clone(), topic.clone());
-    let meta = store.head(&ObjectRef::new(BUCKET, KEY)).await?.context("the S3 has no input")?;
-    ensure!(meta.size == object_bytes, "the S3 computed another object");
+    let meta = store.head(input).await?.context("the S3 has no input")?;
+    ensure!(meta.size == offer.object_bytes, "the S3 computed another object");
     let source = Source {
-        bucket: BUCKET.into(),
-        key: KEY.into(),
+        bucket: input.bucket.clone(),
+        key: input.key.clone(),
         version_id: None,
         etag: meta.etag,
         size: meta.size,
         sequencer: None,
     };
 
-    let (begun, cpu) = (Instant::now(), cpu_seconds()?);
+    let clock = Clock::start()?;
     let outcome = process(&processor, source, trace::new_span(None)).await?;
-    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
-    let Outcome::Processed(receipt) = outcome else { bail!("the file was not processed: {outcome:?}") };
+    let (seconds, cpu_seconds) = clock.read()?;
+    let receipt = match outcome {
+        Outcome::Processed(receipt) => receipt,
+        Outcome::Failed(receipt) => bail!("the file can't be processed: {}", reason(&receipt)),
+        outcome => bail!("the file was not processed: {outcome:?}"),
+    };
     let [message] = &topic.messages()[..] else { bail!("not exactly one message") };
     let published = FileEvent::parse(&message.body)?;
-
     let counts = receipt.counts;
     let whole = receipt.status == Status::Processed
         && receipt.adds_up()
-        && (counts.rows_in, counts.rows_out) == (rows, rows)
-        && receipt.bytes.decompressed == text_bytes
+        && (counts.rows_in, counts.rows_out) == (offer.rows, offer.rows)
+        && receipt.bytes.decompressed == offer.text_bytes
         && published.id == receipt.event_id;
-    let gigabytes = text_bytes as f64 / 1e9;
-    let line = if args.json {
-        json!({
-            "rows": counts.rows_in,
-            "every_row_accounted_for": whole,
-            "text_bytes": text_bytes,
-            "object_bytes": object_bytes,
-            "output_bytes": receipt.bytes.output,
-            "seconds": seconds,
-            "cpu_seconds": cpu,
-            "cpu_seconds_per_gb": cpu / gigabytes,
-            "peak_memory_bytes": receipt.peak_memory_bytes,
-            "memory_budget_mib": args.memory_budget,
-        })
-        .to_string()
-    } else {
-        format!(
-            "{} of text, {} rows, {}\n{seconds:.1} s, {:.0} MB/s, {:.2} CPU seconds a GB, peak memory {}",
-            HumanBytes(text_bytes),
-            HumanCount(counts.rows_in),
-            if whole { "every row accounted for" } else { "NOT every row accounted for" },
-            text_bytes as f64 / 1e6 / seconds,
-            cpu / gigabytes,
-            HumanBytes(receipt.peak_memory_bytes),
-        )
-    };
-    writeln!(std::io::stdout(), "{line}").context("write to standard output")?;
-    Ok(whole)
+    Ok(Figures { whole, output_bytes: receipt.bytes.output, seconds, cpu_seconds })
 }
 
-/// Starts the S3 in a process of its own, which ends with the child that is returned.
-async fn start_server(args: &Args) -> anyhow::Result<(Child, String)> {
-    let program = std::env::current_exe().context("find this program")?;
-    let mut command = Command::new(program);
-    command.arg("sim-server").args(["--size", &args.size.to_string()]).args(args.gzip.then_some("--gzip"));
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("start the S3's process")?;
-    let stdout = child.stdout.take().context("the S3's process has no output")?;
-    let mut endpoint = String::new();
-    BufReader::new(stdout).read_line(&mut endpoint).await.context("hear from the S3's process")?;
-    ensure!(!endpoint.is_empty(), "the S3's process did not start");
-    Ok((child, endpoint.trim().to_owned()))
+fn reason(receipt: &Receipt) -> String {
+    receipt.error.as_ref().map(|error| format!("{} [{}]", error.message, error.code)).unwrap_or_default()
+}
+
+/// The bare copy. The S3 has checked its checksum.
+async fn send_bare(input: &ObjectRef, offer: &Offer) -> anyhow::Result<Figures> {
+    let client = client(offer);
+    let clock = Clock::start()?;
+    let output_bytes = copy(&client, input, &ObjectRef::new(OUTPUT_BUCKET, &input.key)).await?;
+    let (seconds, cpu_seconds) = clock.read()?;
+    Ok(Figures { whole: output_bytes == offer.object_bytes, output_bytes, seconds, cpu_seconds })
+}
+
+fn client(offer: &Offer) -> aws_sdk_s3::Client {
+    aws::s3_client_at(&offer.endpoint, "test", "test-secret")
+}
+
+/// For programs.
+fn document(args: &Args, offer: &Offer, figures: &Figures) -> String {
+    json!({
+        "rows": offer.rows,
+        "every_row_accounted_for": figures.whole,
+        "text_bytes": offer.text_bytes,
+        "object_bytes": offer.object_bytes,
+        "output_bytes": figures.output_bytes,
+        "seconds": figures.seconds,
+        "cpu_seconds": figures.cpu_seconds,
+        "cpu_seconds_per_gb": figures.cpu_seconds / (offer.text_bytes as f64 / 1e9),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "memory_budget_mib": (!args.copy).then_some(args.memory_budget),
+    })
+    .to_string()
+}
+
+/// For people.
+fn text(args: &Args, offer: &Offer, figures: &Figures) -> String {
+    let Figures { seconds, cpu_seconds, whole, .. } = figures;
+    let end = match (args.copy, whole) {
+        (false, true) => "every row accounted for",
+        (false, false) => "NOT every row accounted for",
+        (true, true) => "every byte copied",
+        (true, false) => "NOT every byte copied",
+    };
+    format!(
+        "{} of text, {} rows, {end}\n{seconds:.1} s, {:.0} MB/s, {:.2} CPU seconds a GB, peak memory {}",
+        HumanBytes(offer.text_bytes),
+        HumanCount(offer.rows),
+        offer.text_bytes as f64 / 1e6 / seconds,
+        cpu_seconds / (offer.text_bytes as f64 / 1e9),
+        HumanBytes(peak_memory_bytes()),
+    )
+}
+
+/// Time on the wall, and on the processors.
+struct Clock {
+    begun: Instant,
+    cpu_seconds: f64,
+}
+
+impl Clock {
+    fn start() -> anyhow::Result<Self> {
+        Ok(Self { begun: Instant::now(), cpu_seconds: cpu_seconds()? })
+    }
+
+    /// Seconds, and CPU seconds.
+    fn read(&self) -> anyhow::Result<(f64, f64)> {
+        Ok((self.begun.elapsed().as_secs_f64(), cpu_seconds()? - self.cpu_seconds))
+    }
 }
 
 /// CPU seconds that this process has used, in user and kernel mode.
@@ -167,16 +186,4 @@ fn cpu_seconds() -> anyhow::Result<f64> {
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok());
     Ok((ticks(11).context("no user time")? + ticks(12).context("no kernel time")?) / TICKS_A_SECOND)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read() {
-        assert_eq!(parse_size("64GiB"), Ok(64 << 30));
-        assert_eq!(parse_size("5"), Ok(5));
-        assert!(parse_size("5GB").is_err() && parse_size("x").is_err() && parse_size("99999999TiB").is_err());
-    }
 }

@@ -8,9 +8,11 @@
 //! - [`outputs`]: what is written: rejects, clean file, receipt.
 //! - [`receipt`]: receipts, from what the engine found.
 //! - [`give_up`]: when a file is given up before it is done.
+//! - [`budget`]: what a memory budget is spent on.
 //! - [`context`]: what lives as long as the function.
 //! - [`shutdown`]: how the process ends when it is told to.
 
+pub mod budget;
 pub mod context;
 pub mod decision;
 pub mod file;

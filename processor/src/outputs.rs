@@ -18,6 +18,8 @@ impl Sink for ObjectSink {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
         if self.0.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
             self.0.set_content_type("application/gzip");
+        } else if self.0.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
+            self.0.set_content_type("application/zstd");
         }
         self.0.write(chunk).await.map_err(io::Error::other)
     }

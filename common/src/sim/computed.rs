@@ -1,7 +1,8 @@
 //! Objects larger than any disk: inputs computed from the offset, outputs hashed and counted, not kept.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -66,6 +67,8 @@ impl Repeated {
 #[derive(Default)]
 pub struct ComputedStore {
     inputs: BTreeMap<(String, String), Repeated>,
+    /// Bytes of the inputs that were handed out.
+    served: Arc<AtomicU64>,
     /// Objects small enough to keep, and what is known of the others.
     kept: MemoryStore,
     forgotten: Mutex<Forgotten>,
@@ -86,6 +89,11 @@ impl ComputedStore {
     pub fn new(inputs: impl IntoIterator<Item = (ObjectRef, Repeated)>) -> Self {
         let inputs = inputs.into_iter().map(|(object, input)| ((object.bucket, object.key), input));
         Self { inputs: inputs.collect(), ..Self::default() }
+    }
+
+    /// Bytes of the inputs that were handed out so far, those asked for again included.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     fn input(&self, object: &ObjectRef) -> Option<(&Repeated, ObjectMeta)> {
@@ -151,7 +159,12 @@ impl Store for ComputedStore {
         }
         let range = range.unwrap_or(ByteRange { start: 0, length: meta.size });
         let length = range.length.min(meta.size.saturating_sub(range.start));
-        Ok(Body { meta, stream: input.stream(ByteRange { length, ..range }).map(Ok).boxed() })
+        let served = Arc::clone(&self.served);
+        let counted = input.stream(ByteRange { length, ..range }).map(move |chunk| {
+            served.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            Ok(chunk)
+        });
+        Ok(Body { meta, stream: counted.boxed() })
     }
 
     async fn put(

@@ -86,6 +86,7 @@ fn s3_error(error: &StoreError) -> s3s::S3Error {
         ErrorKind::Conflict => s3_error!(OperationAborted, "{error}"),
         ErrorKind::Forbidden => s3_error!(AccessDenied, "{error}"),
         ErrorKind::Transient => s3_error!(SlowDown, "{error}"),
+        ErrorKind::TooLarge => s3_error!(EntityTooLarge, "{error}"),
         ErrorKind::Permanent => s3_error!(InvalidRequest, "{error}"),
     }
 }

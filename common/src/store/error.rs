@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Forbidden,
     /// May succeed when tried again: 500, 503, resets, time-outs, torn bodies.
     Transient,
+    /// The object would be larger than can be written.
+    TooLarge,
     /// Anything else: trying again gives the same answer.
     Permanent,
 }

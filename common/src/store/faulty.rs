@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::{
@@ -39,6 +40,8 @@ pub enum Fault {
     ShortAt(u64),
     /// Nothing more comes after this many bytes, and no end either.
     StallAt(u64),
+    /// What comes after this many bytes comes one byte a second.
+    DripFrom(u64),
     /// Done, but only after this long.
     Late(Duration),
 }
@@ -109,6 +112,31 @@ impl FaultyStore {
     }
 }
 
+/// Passes `left` bytes of a body, then one a second.
+fn drip(body: Body, left: u64) -> Body {
+    let passed = body.stream.scan(left, |left, chunk| {
+        let bytes = chunk.map(|mut rest| {
+            let head = rest.split_to(rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
+            *left -= head.len() as u64;
+            (head, rest)
+        });
+        std::future::ready(Some(bytes))
+    });
+    let stream = passed.flat_map(|bytes| {
+        let (head, rest, failed) = match bytes {
+            Ok((head, rest)) => (Some(Ok(head)), rest, None),
+            Err(error) => (None, Bytes::new(), Some(Err(error))),
+        };
+        let drops = (0..rest.len()).map(move |at| rest.slice(at..=at));
+        let drops = futures::stream::iter(drops).then(|drop| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(drop)
+        });
+        futures::stream::iter(head).chain(drops).chain(futures::stream::iter(failed))
+    });
+    Body { meta: body.meta, stream: stream.boxed() }
+}
+
 /// Passes `left` bytes of a body, then goes on as `fault` says.
 fn cut(body: Body, left: u64, fault: Fault) -> Body {
     let head = body.stream.scan(left, |left, chunk| {
@@ -117,7 +145,7 @@ fn cut(body: Body, left: u64, fault: Fault) -> Body {
             *left -= bytes.len() as u64;
             bytes
         });
-        let ends = passed.as_ref().is_ok_and(bytes::Bytes::is_empty);
+        let ends = passed.as_ref().is_ok_and(Bytes::is_empty);
         std::future::ready((!ends).then_some(passed))
     });
     let tail = match fault {
@@ -148,6 +176,7 @@ impl Store for FaultyStore {
             Some(fault @ (Fault::TornAt(at) | Fault::ShortAt(at) | Fault::StallAt(at))) => {
                 Ok(cut(self.inner.get(object, range, if_match).await?, at, fault))
             }
+            Some(Fault::DripFrom(at)) => Ok(drip(self.inner.get(object, range, if_match).await?, at)),
             Some(Fault::Late(pause)) => {
                 tokio::time::sleep(pause).await;
                 self.inner.get(object, range, if_match).await

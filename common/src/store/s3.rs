@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{
@@ -182,7 +185,7 @@ impl Store for S3Store {
             .checksum_type(ChecksumType::FullObject)
             .set_if_match(if_match)
             .set_if_none_match(if_none_match);
-        let written = request.send().await;
+        let written = request.customize().config_override(patience()).send().await;
         let written = written.map_err(|error| store_error(what.clone(), error))?;
         Ok(Written {
             etag: etag(written.e_tag).ok_or_else(|| incomplete(&what))?,
@@ -201,6 +204,18 @@ impl Store for S3Store {
             }
         }
     }
+}
+
+/// How long S3 may take to make an object of its parts: "several minutes", its reference says of many parts.
+const COMPLETION_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// For a request that S3 answers at once with a status, and with the rest when it has done: the client would take a
+/// body that rests for five seconds for a stalled one, and ask again while S3 is still at it.
+fn patience() -> aws_sdk_s3::config::Builder {
+    let time_out = TimeoutConfig::builder().operation_attempt_timeout(COMPLETION_TIMEOUT).build();
+    aws_sdk_s3::Config::builder()
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(time_out)
 }
 
 /// Answers that the same request need not get again, whatever their status: a 200 may hold one.
@@ -230,8 +245,10 @@ where
             ("PreconditionFailed", _) => ErrorKind::Precondition,
             ("ConditionalRequestConflict" | "OperationAborted", _) => ErrorKind::Conflict,
             ("NoSuchKey" | "NoSuchUpload" | "NoSuchVersion", _) => ErrorKind::NotFound,
+            ("EntityTooLarge", _) => ErrorKind::TooLarge,
             (code, _) if PASSING_CODES.contains(&code) => ErrorKind::Transient,
-            (_, 408 | 429 | 500..=599) => ErrorKind::Transient,
+            // Among them a completion's 200 that ends before it says anything: S3 sends blanks until it has done.
+            (_, 408 | 429 | 500..=599) | ("", 200..=299) => ErrorKind::Transient,
             // A delete marker asked for by its version answers 405.
             (_, 404 | 405 | 410) => ErrorKind::NotFound,
             (_, 412) => ErrorKind::Precondition,

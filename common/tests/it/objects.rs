@@ -19,7 +19,10 @@ pub(crate) fn new(key: &str) -> NewObject {
 
 /// Bytes that differ at every offset, as far as a byte can.
 pub(crate) fn bytes(length: usize) -> Bytes {
-    (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
+    let period: Vec<u8> = (0..251).collect();
+    let mut bytes = period.repeat(length.div_ceil(period.len()));
+    bytes.truncate(length);
+    bytes.into()
 }
 
 pub(crate) async fn put(store: &dyn Store, key: &str, content: impl Into<Bytes>) -> String {

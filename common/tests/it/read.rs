@@ -9,12 +9,13 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use proptest::prelude::*;
 
 use crate::objects::{bytes, object, put};
+use crate::probe::Probe;
 
-fn plan(range_bytes: u64, in_flight: usize) -> ReadPlan {
-    ReadPlan { range_bytes, in_flight, backoff: Duration::from_micros(10), ..ReadPlan::default() }
+pub(crate) fn plan(range_bytes: u64, max_in_flight: usize) -> ReadPlan {
+    ReadPlan { range_bytes, max_in_flight, backoff: Duration::from_micros(10), ..ReadPlan::default() }
 }
 
-async fn read_all(
+pub(crate) async fn read_all(
     store: Arc<dyn Store>,
     etag: &str,
     size: usize,
@@ -73,6 +74,15 @@ async fn a_fault_for_a_while_is_survived_and_one_for_ever_is_told() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_not_tried_again() {
+    for kind in [ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::Precondition, ErrorKind::Permanent] {
+        let (store, etag) = faulty(300).await;
+        store.plan(Operation::Get, Fault::Before(kind));
+        assert_eq!(read_all(store, &etag, 300, plan(300, 1)).await.unwrap_err().kind, kind);
+    }
+}
+
+#[tokio::test]
 async fn progress_resets_the_count_of_failures() {
     let (store, etag) = faulty(300).await;
     store.always(Operation::Get, Fault::TornAt(10));
@@ -94,4 +104,55 @@ async fn a_body_that_stalls_is_taken_up() {
     let (store, etag) = faulty(300).await;
     store.plan(Operation::Get, Fault::StallAt(100));
     assert_eq!(read_all(store, &etag, 300, plan(300, 1)).await.unwrap(), bytes(300));
+}
+
+#[tokio::test]
+async fn an_answer_about_another_object_is_refused_even_if_the_store_heeds_no_condition() {
+    let (store, etag) = faulty(300).await;
+    for (expected, size, found) in [("other", 300, "found ETag"), (&etag, 299, "and 300 bytes")] {
+        let error = read_all(Probe::heedless(store.clone()), expected, size, plan(100, 2)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Precondition);
+        let expected = format!("get bytes=0-99 of s3://bucket/in: expected ETag {expected} and {size} bytes");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert!(error.to_string().contains(found) && error.to_string().contains(&etag), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn more_bytes_than_asked_for_are_refused() {
+    let (store, etag) = faulty(300).await;
+    let error = read_all(Probe::heedless(store), &etag, 300, plan(100, 2)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Permanent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_is_taken_up_on_another_request() {
+    for at in [0, 1, 100, 999] {
+        let (store, etag) = faulty(1000).await;
+        store.plan(Operation::Get, Fault::DripFrom(at));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(read_all(store.clone(), &etag, 1000, plan(1000, 1)).await.unwrap(), bytes(1000));
+        assert!(begun.elapsed() < Duration::from_secs(21), "{at}: {:?}", begun.elapsed());
+        assert_eq!(store.pending(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drip_for_ever_ends_in_an_error() {
+    let (store, etag) = faulty(1000).await;
+    store.always(Operation::Get, Fault::DripFrom(100));
+    let begun = tokio::time::Instant::now();
+    let error = read_all(store, &etag, 1000, plan(1000, 1)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert!(error.to_string().ends_with("more bytes should have come within 20s"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(121), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_moves_before_it_drips_is_given_another_chance_each_time() {
+    // Each request brings 1 MiB and 20 drops: slow, but seven of them bring the object.
+    const SIZE: usize = 7 * 1024 * 1024 + 100;
+    let (store, etag) = faulty(SIZE).await;
+    store.always(Operation::Get, Fault::DripFrom(1024 * 1024));
+    assert_eq!(read_all(store, &etag, SIZE, plan(SIZE as u64, 1)).await.unwrap(), bytes(SIZE));
 }

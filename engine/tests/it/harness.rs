@@ -81,3 +81,15 @@ pub(crate) fn gunzip(input: &[u8]) -> Vec<u8> {
     flate2::read::MultiGzDecoder::new(input).read_to_end(&mut out).unwrap();
     out
 }
+
+/// With the checksum that zstd's own tool writes.
+pub(crate) fn zstd(input: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(input).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn unzstd(input: &[u8]) -> Vec<u8> {
+    zstd::decode_all(input).unwrap()
+}

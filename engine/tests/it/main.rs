@@ -5,5 +5,7 @@
 mod against_csv;
 mod gzip;
 mod harness;
+mod limits;
 mod properties;
 mod rows;
+mod zstd;

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::against_csv;
-use crate::harness::{gunzip, gzip, run_chunked};
+use crate::harness::{gunzip, gzip, run_chunked, unzstd, zstd};
 
 /// Text made of what CSV is sensitive to.
 fn csvish() -> impl Strategy<Value = Vec<u8>> {
@@ -29,7 +29,7 @@ fn small() -> Options {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn agrees_with_csv(input in csvish()) {
@@ -39,7 +39,12 @@ proptest! {
     }
 
     #[test]
-    fn any_chunking_gives_the_same(input in csvish(), sizes in vec(0usize..9, 1..5), block in 1usize..40) {
+    fn any_chunking_gives_the_same(
+        input in csvish(),
+        sizes in vec(0usize..9, 1..5),
+        block in 1usize..40,
+        threads in 1usize..3,
+    ) {
         let input = [b"x,y\n", &input[..]].concat();
         let whole = run_chunked(&input, &[], &small()).unwrap();
         let chunked = run_chunked(&input, &sizes, &Options { block_bytes: block, ..small() }).unwrap();
@@ -47,8 +52,12 @@ proptest! {
         prop_assert_eq!(&whole.rejects, &chunked.rejects);
         prop_assert_eq!(&whole.summary, &chunked.summary);
 
-        let zipped = run_chunked(&gzip(&input), &sizes, &small()).unwrap();
+        let options = Options { block_bytes: block, threads, ..small() };
+        let zipped = run_chunked(&gzip(&input), &sizes, &options).unwrap();
         prop_assert_eq!(&whole.output, &gunzip(&zipped.output));
+        prop_assert_eq!(whole.summary.spans, zipped.summary.spans);
+        let zipped = run_chunked(&zstd(&input), &sizes, &options).unwrap();
+        prop_assert_eq!(&whole.output, &unzstd(&zipped.output));
         prop_assert_eq!(whole.summary.spans, zipped.summary.spans);
     }
 
@@ -86,5 +95,24 @@ proptest! {
             Err(EngineError::BadFile(_)) => {}
             Err(error) => return Err(TestCaseError::fail(format!("{error:?}"))),
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn larger_blocks_and_runs_handed_on_as_they_lie_give_the_same(
+        rows in vec(csvish(), 0..8),
+        sizes in vec(0usize..20_000, 1..5),
+        block in 1000usize..20_000,
+    ) {
+        let input = [b"x,y\n", &rows.join(&b"a,b\n".repeat(2000)[..]).repeat(3)[..]].concat();
+        let whole = run_chunked(&input, &[], &Options::default()).unwrap();
+        let chunked =
+            run_chunked(&input, &sizes, &Options { block_bytes: block, ..Options::default() }).unwrap();
+        prop_assert!(whole.output == chunked.output);
+        prop_assert_eq!(&whole.rejects, &chunked.rejects);
+        prop_assert_eq!(&whole.summary, &chunked.summary);
     }
 }

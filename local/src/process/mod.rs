@@ -7,9 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use common::config::DEFAULT_MAX_COMPRESSION_RATIO;
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
-use engine::{Compression, EngineError, Options, Summary};
+use engine::{Compression, EngineError, InflateLimits, Options, Summary};
 use jiff::Timestamp;
 use processor::context::default_recipe;
 use processor::receipt;
@@ -36,7 +37,7 @@ A failed run leaves no OUT behind; rows that went to standard output (-o -) befo
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The file to clean, plain or gzipped; `-` is standard input
+    /// The file to clean: plain, gzip or zstd; `-` is standard input
     input: PathBuf,
     /// Where the clean rows go; `-` is standard output. Without it they are counted and checked only
     #[arg(short, long, value_name = "OUT")]
@@ -50,6 +51,15 @@ pub struct Args {
     /// The clean file's compression, whatever its name [default: by OUT's suffix; none for `-`]
     #[arg(long, value_name = "KIND")]
     output_compression: Option<OutputCompression>,
+    /// Threads that compress at once; they change no byte [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// The most text that a compressed file may hold, such as 500GiB
+    #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = common::size::parse)]
+    max_decompressed: u64,
+    /// How many times its size a compressed file may grow to
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_COMPRESSION_RATIO)]
+    max_ratio: u64,
     /// Print the receipt on standard output
     #[arg(long)]
     json: bool,
@@ -59,6 +69,7 @@ pub struct Args {
 enum OutputCompression {
     None,
     Gzip,
+    Zstd,
 }
 
 /// Cleans one file.
@@ -117,7 +128,17 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut input = Input::open(&args.input, terminal)?;
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
-    let options = Options { output_compression: Some(compression(args)), ..Options::default() };
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        output_compression: Some(compression(args)),
+        threads: args.threads.map_or_else(cpus, usize::from),
+        inflate: InflateLimits {
+            max_text_bytes: args.max_decompressed,
+            max_ratio: args.max_ratio,
+            ..InflateLimits::default()
+        },
+        ..Options::default()
+    };
 
     let ran = engine::run(&mut input, &mut clean, &mut rejects, &options).await;
     let (size, etag) = input.finish();
@@ -159,11 +180,11 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 /// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to
 /// spend time on compressing.
 fn compression(args: &Args) -> Compression {
-    let gzipped = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("gz"));
-    match args.output_compression {
-        Some(OutputCompression::Gzip) => Compression::Gzip,
-        None if args.output.as_ref().is_some_and(gzipped) => Compression::Gzip,
-        Some(OutputCompression::None) | None => Compression::None,
+    let suffix = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+    match (args.output_compression, suffix.map(str::to_ascii_lowercase).as_deref()) {
+        (Some(OutputCompression::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
+        (Some(OutputCompression::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
+        (Some(OutputCompression::None) | None, _) => Compression::None,
     }
 }
 
@@ -240,6 +261,8 @@ mod tests {
             ("a.csv -o - --output-compression gzip", Compression::Gzip),
             ("a.csv -o b.gz --output-compression none", Compression::None),
             ("a.csv.gz", Compression::None),
+            ("a.csv -o b.csv.zst", Compression::Zstd),
+            ("a.csv -o b.gz --output-compression zstd", Compression::Zstd),
         ] {
             assert_eq!(compression(&args(line)), expected, "{line}");
         }

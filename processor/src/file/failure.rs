@@ -14,6 +14,16 @@ impl File<'_> {
         self.fail_at(places.receipt.clone(), failure).await
     }
 
+    /// Says that what would come of the file is larger than this function's memory allows to write.
+    pub(super) async fn fail_too_large(&self, places: &Places) -> Result<Outcome, FileError> {
+        let (size, largest) = (self.source.size, self.processor.write.max_object_bytes());
+        let message = format!(
+            "the file has {size} bytes, and with this function's memory an output may have {largest} at most: \
+             give the function more memory, or split the file"
+        );
+        self.fail(super::failure("too_large", message), places).await
+    }
+
     /// Says so in a place of this file's own.
     pub(super) async fn fail_beside(&self, failure: Failure) -> Result<Outcome, FileError> {
         self.fail_at(self.beside(), failure).await

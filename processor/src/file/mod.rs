@@ -161,8 +161,17 @@ impl File<'_> {
         if let Some(outcome) = self.settle(&self.decide(&found), places).await? {
             return Ok(outcome);
         }
+        let largest = self.processor.write.max_object_bytes();
+        if self.source.size > largest {
+            return self.fail_too_large(places).await;
+        }
         let mut work = match self.work(places).await {
             Ok(work) => work,
+            Err(Stopped::Engine(EngineError::Output(error) | EngineError::Rejects(error)))
+                if store_error(&error).is_some_and(|error| error.kind == ErrorKind::TooLarge) =>
+            {
+                return self.fail_too_large(places).await;
+            }
             Err(Stopped::Engine(EngineError::BadFile(bad))) => {
                 return self.fail(receipt::failure(&bad), places).await;
             }

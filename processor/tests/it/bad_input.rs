@@ -4,7 +4,7 @@ use common::contract::{Status, failure_receipt_key};
 use common::store::{ErrorKind, Fault, Operation};
 use processor::handler::Answer;
 
-use crate::world::{CSV, IN, KEY, OUT, World, gzip};
+use crate::world::{CSV, IN, KEY, OUT, World, gzip, large};
 
 #[tokio::test]
 async fn a_damaged_gzip_fails_with_its_place_and_leaves_nothing_clean() {
@@ -120,4 +120,34 @@ async fn a_refused_bucket_is_an_error_not_an_absence() {
         assert!(world.handle(&event).await.is_err());
     }
     assert!(world.memory.keys(OUT, "").is_empty());
+}
+
+#[tokio::test]
+async fn a_file_whose_output_cannot_fit_fails_at_once_or_when_that_shows() {
+    let csv = [&b"id\n"[..], &b"1\n".repeat(10_000)].concat();
+    // Ten thousand parts of a byte: more than the input has, if that is compressed, but not the output.
+    for (content, reads) in [(csv.clone(), 0), (gzip(&csv), 1)] {
+        let mut world = World::new().await;
+        world.processor.write.part_bytes = 1;
+        world.processor.write.max_part_bytes = 1;
+        world.processor.options.output_compression = Some(engine::Compression::None);
+        assert_eq!(u64::try_from(content.len()).unwrap() > 10_000, reads == 0);
+        let event = world.upload(KEY, &content, "01").await;
+        assert_eq!(world.handle(&event).await.unwrap().failed, 1);
+        let error = world.receipt(KEY).unwrap().error.unwrap();
+        assert_eq!(error.code, "too_large");
+        assert!(error.message.contains("10000 at most: give the function more memory"), "{}", error.message);
+        assert!(world.memory.keys(OUT, "clean/").is_empty());
+        world.assert_whole(KEY).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_fails_with_its_own_code() {
+    let mut world = World::new().await;
+    world.processor.options.inflate.max_text_bytes = 10_000;
+    let event = world.upload(KEY, &gzip(&large(20_000)), "01").await;
+    assert_eq!(world.handle(&event).await.unwrap().failed, 1);
+    assert_eq!(world.receipt(KEY).unwrap().error.unwrap().code, "decompressed_too_large");
+    world.assert_whole(KEY).await;
 }

@@ -79,7 +79,7 @@ async fn an_abort_that_fails_hides_nothing() {
     let world = World::new().await;
     let event = world.upload(KEY, &large(11 * 1024 * 1024), "01").await;
     world.s3.plan(Operation::UploadPart, Fault::Before(ErrorKind::Forbidden));
-    world.s3.plan(Operation::AbortUpload, Fault::Before(ErrorKind::Transient));
+    world.s3.always(Operation::AbortUpload, Fault::Before(ErrorKind::Transient));
     let error = common::telemetry::chain(&world.handle(&event).await.unwrap_err());
     assert!(error.contains("put part 1 of s3://out-bucket/clean/in/orders.csv"), "{error}");
     assert!(world.receipt(KEY).is_none());

@@ -68,9 +68,13 @@ impl World {
             output_bucket: OUT.into(),
             topic_arn: "arn:aws:sns:us-east-1:123456789012:events".into(),
             memory_budget_mib: 128,
+            max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
+            max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
         };
         let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};
+        // S3's least, so that small files have several.
+        processor.write.part_bytes = 5 * 1024 * 1024;
         processor.read.backoff = std::time::Duration::from_millis(1);
         Self { memory, s3, topic, processor, terminated: CancellationToken::new(), server }
     }

@@ -1,0 +1,111 @@
+//! What each kind of input costs the engine, in memory: `cargo bench -p engine`, or `-- gzip` for those so named.
+//!
+//! One thread, whole files: what differs between two lines is the stage that only one of them needs.
+
+#![allow(clippy::unwrap_used, reason = "a bench that can't go on fails")]
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use engine::{Compression, Options, Sink};
+
+const TEXT_BYTES: usize = 16 * 1024 * 1024;
+
+/// As a range of an object comes: small enough that nothing depends on where one ends.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+fn main() {
+    divan::main();
+}
+
+/// Counts, so that what is measured is not the sink.
+#[derive(Default)]
+struct Counted(u64);
+
+impl Sink for Counted {
+    async fn write(&mut self, chunk: Bytes) -> std::io::Result<()> {
+        self.0 += black_box(&chunk).len() as u64;
+        Ok(())
+    }
+}
+
+/// Rows of numbers, the first of which serves as header: each field between `quote`s, each row ended by `end`.
+fn text(columns: usize, quote: &str, end: &str) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut text = Vec::with_capacity(TEXT_BYTES + 128 * 1024);
+    while text.len() < TEXT_BYTES {
+        for column in 0..columns {
+            let comma = if column == 0 { "" } else { "," };
+            write!(text, "{comma}{quote}{}{quote}", random.u32(0..1_000_000)).unwrap();
+        }
+        text.extend_from_slice(end.as_bytes());
+    }
+    text
+}
+
+fn gzipped(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Runs the engine over `file`, which holds `text_bytes` of text; throughput is that of the text.
+fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Option<Compression>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let options = Options { output_compression: output, ..Options::default() };
+    let file = Bytes::from(file);
+    bencher.counter(BytesCount::new(text_bytes)).bench_local(|| {
+        let chunks = (0..file.len()).step_by(CHUNK_BYTES);
+        let chunks = chunks.map(|at| Ok(file.slice(at..file.len().min(at + CHUNK_BYTES))));
+        let (mut clean, mut rejects) = (Counted::default(), Counted::default());
+        let run = engine::run(futures::stream::iter(chunks), &mut clean, &mut rejects, &options);
+        let summary = runtime.block_on(run).unwrap();
+        assert_eq!(summary.decompressed_bytes, text_bytes as u64);
+        (clean.0, rejects.0)
+    });
+}
+
+#[divan::bench]
+fn plain(bencher: Bencher<'_, '_>) {
+    let text = text(9, "", "\n");
+    run(bencher, text.clone(), text.len(), None);
+}
+
+#[divan::bench]
+fn needlessly_quoted(bencher: Bencher<'_, '_>) {
+    let text = text(9, "\"", "\n");
+    run(bencher, text.clone(), text.len(), None);
+}
+
+#[divan::bench]
+fn crlf(bencher: Bencher<'_, '_>) {
+    let text = text(9, "", "\r\n");
+    run(bencher, text.clone(), text.len(), None);
+}
+
+#[divan::bench]
+fn wide(bencher: Bencher<'_, '_>) {
+    let text = text(10_000, "", "\n");
+    run(bencher, text.clone(), text.len(), None);
+}
+
+/// A header of two columns above rows of nine.
+#[divan::bench]
+fn all_rejected(bencher: Bencher<'_, '_>) {
+    let text = [b"a,b\n", &text(9, "", "\n")[..]].concat();
+    run(bencher, text.clone(), text.len(), None);
+}
+
+#[divan::bench(sample_count = 20)]
+fn gzip_in(bencher: Bencher<'_, '_>) {
+    let text = text(9, "", "\n");
+    run(bencher, gzipped(&text), text.len(), Some(Compression::None));
+}
+
+#[divan::bench(sample_count = 20)]
+fn gzip_out(bencher: Bencher<'_, '_>) {
+    let text = text(9, "", "\n");
+    run(bencher, text.clone(), text.len(), Some(Compression::Gzip));
+}
