@@ -452,6 +452,8 @@ fn processor(gate: Arc<Gate>, parts: bool, is_slow: bool) -> Processor {
         output_bucket: OUT.into(),
         topic_arn: "arn:aws:sns:us-east-1:123456789012:events".into(),
         memory_budget_mib: 128,
+        max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
+        max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
     };
     let mut processor = Processor::new(&config, "model".into(), gate.clone(), gate);
     processor.emit = |_| {};
