@@ -11,6 +11,7 @@ use futures::Stream;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio_util::io::StreamReader;
 
+use crate::run::breathe;
 use crate::{BadFile, Compression, EngineError};
 
 /// How much a compressed file may grow into.
@@ -23,6 +24,9 @@ pub struct InflateLimits {
     /// The largest window that a zstd frame may ask for, as a power of two: the decoder holds it in memory.
     pub max_window_log: u32,
 }
+
+/// So many members are begun before others have a turn: a millisecond or less.
+const MEMBERS_AT_A_STRETCH: u64 = 64;
 
 /// Text below this is never taken for a bomb.
 const HARMLESS_TEXT_BYTES: u64 = 64 * 1024 * 1024;
@@ -54,6 +58,8 @@ pub(crate) struct Inflate<S> {
     block: BytesMut,
     block_bytes: usize,
     members: u64,
+    /// Where the member begins that is being read.
+    member_start: u64,
     text_bytes: u64,
 }
 
@@ -105,6 +111,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
             block: BytesMut::new(),
             block_bytes,
             members: 0,
+            member_start: 0,
             text_bytes: 0,
         }
     }
@@ -200,6 +207,11 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
                 Ok((_, zeros, _)) if zeros > 0 && self.members > 0 => Pin::new(&mut reader).consume(zeros),
                 Ok((_, _, Some(first))) if begins_member(self.compression, first) => {
                     self.members += 1;
+                    self.member_start = reader.consumed;
+                    // Members may be many and hold nothing: then no block is ever handed on.
+                    if self.members.is_multiple_of(MEMBERS_AT_A_STRETCH) {
+                        breathe().await;
+                    }
                     self.state = State::Member(Box::new(self.decoder(reader)));
                     return Ok(());
                 }
@@ -231,7 +243,8 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) else {
             return EngineError::Internal(error.to_string());
         };
-        let (mut reader, name, member) = (decoder.into_input(), self.compression.name(), self.members);
+        let (mut reader, name) = (decoder.into_input(), self.compression.name());
+        let (member, start) = (self.members, self.member_start);
         if reader.failed.is_some() {
             return reader.input_error(error);
         }
@@ -254,7 +267,8 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
             BadFile::new(
                 if zstd { "corrupt_zstd" } else { "corrupt_gzip" },
                 format!(
-                    "{name} member {member} is damaged at or shortly after this byte ({error}): send it again"
+                    "{name} member {member}, which begins at byte {start}, is damaged; that shows near this byte \
+                     ({error}): send it again"
                 ),
             )
         };

@@ -64,7 +64,7 @@ pub(crate) struct Progress {
 }
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
-const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
 
 impl Rows {
     pub(crate) fn new(grammar: Grammar) -> Self {

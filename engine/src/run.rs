@@ -1,6 +1,7 @@
 //! One file from first byte to last.
 
 use std::io;
+use std::task::Poll;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::Stream;
@@ -9,7 +10,7 @@ use crate::compression::{SNIFF_BYTES, check_text};
 use crate::encode::Encoder;
 use crate::inflate::InflateLimits;
 use crate::outputs::Outputs;
-use crate::rows::Rows;
+use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::scan::Grammar;
 use crate::text::Text;
 use crate::{Compression, Dialect, EngineError, Sink, Summary};
@@ -74,9 +75,15 @@ where
         output,
         rejects,
         block_bytes: options.block_bytes,
+        is_plain: text.compression == Compression::None,
     };
+    let mut blocks = 0u32;
     while let Some(block) = text.next().await? {
         flow.take(block).await?;
+        blocks += 1;
+        if blocks.is_multiple_of(BLOCKS_AT_A_STRETCH) {
+            breathe().await;
+        }
     }
     flow.finish().await?;
 
@@ -109,6 +116,23 @@ where
 /// A record that runs over a block's border is first looked at when this much is there.
 const MIN_LOOK_BYTES: usize = 256;
 
+/// Bytes that are there already never make a task wait, and a task that never waits hears no deadline. So many blocks
+/// are a few milliseconds.
+const BLOCKS_AT_A_STRETCH: u32 = 4;
+
+/// Lets whoever shares the task have a turn.
+pub(crate) async fn breathe() {
+    let mut had_a_turn = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut had_a_turn, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Text on its way through the rows into the sinks.
 struct Flow<'a, O, R> {
     rows: Rows,
@@ -121,6 +145,8 @@ struct Flow<'a, O, R> {
     output: &'a mut O,
     rejects: &'a mut R,
     block_bytes: usize,
+    /// Whether the text is the input as it is.
+    is_plain: bool,
 }
 
 impl<O: Sink, R: Sink> Flow<'_, O, R> {
@@ -180,7 +206,11 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         last: bool,
     ) -> Result<usize, EngineError> {
         if self.rows.is_fresh() {
-            check_text(&input[..input.len().min(SNIFF_BYTES)])?;
+            check_text(&input[..input.len().min(SNIFF_BYTES)]).map_err(|mut bad| {
+                // Its place is one in the text, which is none in a compressed file.
+                bad.byte_offset = bad.byte_offset.filter(|_| self.is_plain);
+                bad
+            })?;
         }
         self.out.source = source.cloned();
         let mut used = 0;
@@ -201,7 +231,7 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         for piece in self.out.take_pieces(least) {
             self.encoder.push(piece, self.output).await?;
         }
-        if let Some(chunk) = self.out.take_rejects(least) {
+        if let Some(chunk) = self.out.take_rejects(least.min(MAX_REJECTS_BYTES)) {
             self.rejects.write(chunk).await.map_err(EngineError::Rejects)?;
         }
         Ok(())

@@ -59,6 +59,9 @@ pub(crate) struct Grammar {
 /// Fields are mostly short: so many bytes are looked at one by one before a search is begun.
 const NEAR_BYTES: usize = 32;
 
+/// Two searches take turns, each over so many bytes: the one that finds nothing must not cost more than the other.
+const SEARCH_BYTES: usize = 1024;
+
 impl Grammar {
     pub(crate) fn new(delimiter: u8, quote: u8, max_record_bytes: usize) -> Self {
         let mut special = [false; 256];
@@ -74,9 +77,18 @@ impl Grammar {
         if let Some(length) = input[from..near].iter().position(|byte| self.special[usize::from(*byte)]) {
             return from + length;
         }
-        let far = &input[near..];
-        let length = memchr3(self.delimiter, self.quote, b'\n', far).unwrap_or(far.len());
-        near + memchr(b'\r', &far[..length]).unwrap_or(length)
+        let mut from = near;
+        for far in input[near..].chunks(SEARCH_BYTES) {
+            let length = memchr3(self.delimiter, self.quote, b'\n', far).unwrap_or(far.len());
+            if let Some(length) = memchr(b'\r', &far[..length]) {
+                return from + length;
+            }
+            if length < far.len() {
+                return from + length;
+            }
+            from += far.len();
+        }
+        from
     }
 }
 
@@ -219,6 +231,8 @@ fn skip_quoted(
                 at += 1;
             }
             Some(b'\n') if at < given_up => return Err(Found::GivenUp),
+            // At the last byte that was looked at, it may have been the record's end.
+            Some(b'\r') if at + 1 < given_up => return Err(Found::GivenUp),
             Some(b'\n') => *lines += 1,
             Some(_) => {}
         }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use futures::stream::Fuse;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
@@ -33,7 +34,7 @@ enum Source<S> {
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Text<S> {
     /// Looks at the first bytes and says what the input is.
     pub(crate) async fn open(stream: S, options: &Options) -> Result<Self, EngineError> {
-        let mut input = Input { ready: VecDeque::new(), stream };
+        let mut input = Input { ready: VecDeque::new(), stream: stream.fuse() };
         let head = input.peek(SNIFF_BYTES).await;
         let head = head.map_err(|source| EngineError::Input { byte_offset: 0, source })?;
         let compression = detect(head)?;
@@ -168,7 +169,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Apart<S> {
 /// The input, from its first byte on also after a look at its first bytes.
 pub(crate) struct Input<S> {
     ready: VecDeque<Bytes>,
-    stream: S,
+    stream: Fuse<S>,
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Input<S> {

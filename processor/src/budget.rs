@@ -56,7 +56,12 @@ impl Budget {
         Self {
             read: ReadPlan { range_bytes: range_mib * MIB, max_in_flight: ranges, ..ReadPlan::default() },
             write,
-            write_rejects: WritePlan { part_bytes: MIN_PART_MIB * MIB, in_flight: 1, ..write },
+            write_rejects: WritePlan {
+                part_bytes: MIN_PART_MIB * MIB,
+                max_part_bytes: MIN_PART_MIB * MIB,
+                in_flight: 1,
+                ..write
+            },
             threads: vcpus.clamp(1, cpus.max(1)),
             max_window_log: if mib < LARGE_WINDOW_MIB { 23 } else { 27 },
         }

@@ -104,10 +104,43 @@ fn what_is_no_csv_is_refused_by_name() {
 #[test]
 fn a_file_whose_every_line_opens_a_quote_is_read_in_one_pass() {
     // From each line's start, no record ever ends: scanned once a line, this would take hours.
-    let input = [&b"id,name\n"[..], &b"a\",\"\n".repeat(100_000)].concat();
-    let ran = run(&input);
-    assert_eq!(ran.summary.counts, counts(100_000, 0, 100_000));
-    assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"));
+    for line in [&b"a\",\"\n"[..], b"a\",\"\r"] {
+        let input = [&b"id,name\n"[..], &line.repeat(100_000)].concat();
+        let ran = run(&input);
+        assert_eq!(ran.summary.counts, counts(100_000, 0, 100_000));
+        assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"));
+    }
+}
+
+#[test]
+fn rejects_leave_whatever_the_block() {
+    let options = Options { block_bytes: 4 << 20, ..Options::default() };
+    let input = [&b"id,name\n"[..], &b"x\n".repeat(20_000)].concat();
+    assert_eq!(run_chunked(&input, &[], &options).unwrap().summary.counts, counts(20_000, 0, 20_000));
+}
+
+#[test]
+fn a_long_field_full_of_carriage_returns_is_read_in_one_pass() {
+    let field = [&b"x".repeat(40)[..], b"\r"].concat().repeat(25_000);
+    let input = [&b"id,name\n1,\""[..], &field[..1_000_000], b"\"\n"].concat();
+    assert_eq!(run(&input).summary.counts, counts(1, 1, 0));
+}
+
+#[test]
+fn the_caller_has_a_turn_while_bytes_are_there() {
+    let input = [&b"id,name\n"[..], &b"1,abcdef\n".repeat(1_000_000)].concat();
+    for file in [input.clone(), crate::harness::gzip(&input)] {
+        let stream = futures::stream::iter([Ok(bytes::Bytes::from(file))]);
+        let (mut clean, mut rejects) = (Vec::new(), Vec::new());
+        let options = Options { output_compression: Some(engine::Compression::None), ..Options::default() };
+        let mut run = std::pin::pin!(engine::run(stream, &mut clean, &mut rejects, &options));
+        let mut turns = 0;
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        while run.as_mut().poll(&mut context).is_pending() {
+            turns += 1;
+        }
+        assert!(turns >= 5, "{turns} turns in 9 MB");
+    }
 }
 
 #[test]

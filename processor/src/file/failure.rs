@@ -3,6 +3,7 @@
 use common::contract::{Failure, ObjectRef, Receipt, Status, failure_receipt_key};
 use common::document;
 use common::store::Condition;
+use common::write::WritePlan;
 
 use super::{File, FileError, MAX_TRIES, NEWER, OUT_OF_TIME, Outcome, Places, is_race, pause};
 use crate::decision::is_later;
@@ -14,12 +15,16 @@ impl File<'_> {
         self.fail_at(places.receipt.clone(), failure).await
     }
 
-    /// Says that what would come of the file is larger than this function's memory allows to write.
-    pub(super) async fn fail_too_large(&self, places: &Places) -> Result<Outcome, FileError> {
-        let (size, largest) = (self.source.size, self.processor.write.max_object_bytes());
+    /// Says that what would come of the file is larger than can be written under this `plan`.
+    pub(super) async fn fail_too_large(
+        &self,
+        plan: WritePlan,
+        places: &Places,
+    ) -> Result<Outcome, FileError> {
+        let (size, largest) = (self.source.size, plan.max_object_bytes());
         let message = format!(
-            "the file has {size} bytes, and with this function's memory an output may have {largest} at most: \
-             give the function more memory, or split the file"
+            "what comes of the file's {size} bytes would have more than {largest}, the most that can be written with \
+             this function's memory: give the function more memory, or split the file"
         );
         self.fail(super::failure("too_large", message), places).await
     }

@@ -161,16 +161,17 @@ impl File<'_> {
         if let Some(outcome) = self.settle(&self.decide(&found), places).await? {
             return Ok(outcome);
         }
-        let largest = self.processor.write.max_object_bytes();
-        if self.source.size > largest {
-            return self.fail_too_large(places).await;
+        let (write, write_rejects) = (self.processor.write, self.processor.write_rejects);
+        if self.source.size > write.max_object_bytes() {
+            return self.fail_too_large(write, places).await;
         }
         let mut work = match self.work(places).await {
             Ok(work) => work,
-            Err(Stopped::Engine(EngineError::Output(error) | EngineError::Rejects(error)))
-                if store_error(&error).is_some_and(|error| error.kind == ErrorKind::TooLarge) =>
-            {
-                return self.fail_too_large(places).await;
+            Err(Stopped::Engine(EngineError::Output(error))) if is_too_large(&error) => {
+                return self.fail_too_large(write, places).await;
+            }
+            Err(Stopped::Engine(EngineError::Rejects(error))) if is_too_large(&error) => {
+                return self.fail_too_large(write_rejects, places).await;
             }
             Err(Stopped::Engine(EngineError::BadFile(bad))) => {
                 return self.fail(receipt::failure(&bad), places).await;
@@ -282,6 +283,11 @@ fn gone_or(error: EngineError) -> Result<Outcome, FileError> {
         }
     }
     Err(FileError::Engine(error))
+}
+
+/// Whether a sink of ours refused more than it can hold.
+fn is_too_large(error: &std::io::Error) -> bool {
+    store_error(error).is_some_and(|error| error.kind == ErrorKind::TooLarge)
 }
 
 /// Whether a conditional write met somebody else's.

@@ -136,7 +136,7 @@ async fn a_file_whose_output_cannot_fit_fails_at_once_or_when_that_shows() {
         assert_eq!(world.handle(&event).await.unwrap().failed, 1);
         let error = world.receipt(KEY).unwrap().error.unwrap();
         assert_eq!(error.code, "too_large");
-        assert!(error.message.contains("10000 at most: give the function more memory"), "{}", error.message);
+        assert!(error.message.contains("more than 10000, the most that can be written"), "{}", error.message);
         assert!(world.memory.keys(OUT, "clean/").is_empty());
         world.assert_whole(KEY).await;
     }
