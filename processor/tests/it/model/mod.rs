@@ -55,13 +55,11 @@ async fn explore(scenario: &Scenario) {
         while schedule.last().is_some_and(|(chosen, options)| chosen + 1 == *options) {
             schedule.pop();
         }
-        match schedule.last_mut() {
-            Some((chosen, _)) => *chosen += 1,
-            None => {
-                assert!(ended > 0);
-                return;
-            }
-        }
+        let Some((chosen, _)) = schedule.last_mut() else {
+            assert!(ended > 0);
+            return;
+        };
+        *chosen += 1;
     }
     panic!("{}: more than {MOST_SCHEDULES} schedules", scenario.name);
 }
