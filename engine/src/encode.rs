@@ -16,8 +16,8 @@ use zstd::bulk::Compressor;
 
 use crate::{Compression, EngineError, Sink};
 
-/// Measured on 1 GB of numbers, dates and words, one core: see `docs/architecture.md`. Beyond 3 a second of CPU costs
-/// more than the bytes that it saves.
+/// Measured on numbers, dates and words: see `docs/architecture.md`. Beyond 3 a second of CPU costs more than the bytes
+/// that it saves.
 const GZIP_LEVEL: u32 = 3;
 
 /// Zstd's own default, and for the same reason.
