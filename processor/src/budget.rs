@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_largest_outputs_are_those_in_the_documentation() {
         // docs/architecture.md, 'Where memory goes'
-        for (mib, gib) in [(128, 78), (512, 179), (1769, 364), (3072, 460), (10_240, 523)] {
+        for (mib, gib) in [(128, 78), (512, 121), (1769, 224), (3072, 308), (10_240, 371)] {
             assert_eq!(Budget::of(mib, 1).write.max_object_bytes() >> 30, gib, "{mib}");
         }
     }

@@ -7,12 +7,12 @@ use crate::buffers::Buffers;
 /// S3 takes no more parts than this.
 pub(super) const MAX_PARTS: u32 = 10_000;
 
-/// So many parts are of the first size: an output of 40 GiB is written in parts of 8 MiB, and in as much memory as a
+/// So many parts are of the first size: an output of 62 GiB is written in parts of 8 MiB, and in as much memory as a
 /// small one.
-const FIRST_PARTS: u32 = 5_000;
+const FIRST_PARTS: u32 = 8_000;
 
 /// Then parts double every so many.
-const PARTS_OF_A_SIZE: u32 = 1_000;
+const PARTS_OF_A_SIZE: u32 = 250;
 
 /// How an object is written.
 ///
@@ -20,9 +20,9 @@ const PARTS_OF_A_SIZE: u32 = 1_000;
 /// than two parts where parts have grown so large that this is more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WritePlan {
-    /// Bytes of a part, for the first 5,000; at least 5 MiB, which S3 demands.
+    /// Bytes of a part, for the first 8,000; at least 5 MiB, which S3 demands.
     pub part_bytes: u64,
-    /// Bytes of a part at most: after the first 5,000, parts double every 1,000, up to this.
+    /// Bytes of a part at most: after the first 8,000, parts double every 250, up to this.
     pub max_part_bytes: u64,
     /// Parts uploaded at once, while they are of the first size.
     pub in_flight: usize,
@@ -87,9 +87,9 @@ mod tests {
     fn parts_stay_small_for_long_and_then_double_up_to_the_limit() {
         let plan = WritePlan { part_bytes: 8 * MIB, max_part_bytes: 50 * MIB, ..WritePlan::default() };
         let sizes =
-            [1, 5000, 5001, 6000, 6001, 7000, 7001, 8000, 10_000].map(|part| plan.part_bytes(part) / MIB);
+            [1, 8000, 8001, 8250, 8251, 8500, 8501, 8750, 10_000].map(|part| plan.part_bytes(part) / MIB);
         assert_eq!(sizes, [8, 8, 16, 16, 32, 32, 50, 50, 50]);
-        assert_eq!(plan.max_object_bytes(), (5000 * 8 + 1000 * (16 + 32) + 3000 * 50) * MIB);
+        assert_eq!(plan.max_object_bytes(), (8000 * 8 + 250 * (16 + 32) + 1500 * 50) * MIB);
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn memory_grows_only_with_parts_that_are_larger_than_half_of_it() {
         let plan = WritePlan { max_part_bytes: 64 * MIB, in_flight: 2, ..WritePlan::default() };
-        let memory = [1, 5000, 5001, 6001, 7001].map(|part| plan.memory_bytes(part) / MIB);
+        let memory = [1, 8000, 8001, 8251, 8501].map(|part| plan.memory_bytes(part) / MIB);
         assert_eq!(memory, [24, 24, 32, 64, 128]);
     }
 }

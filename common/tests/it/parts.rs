@@ -15,13 +15,13 @@ use crate::probe::Probe;
 const PLAN: WritePlan =
     WritePlan { part_bytes: 100, max_part_bytes: 1600, in_flight: 2, retries: 0, backoff: Duration::ZERO };
 
-/// The bytes of the part that byte number `size` lies in: 5,000 of the first size, then twice as much every thousand.
+/// The bytes of the part that byte number `size` lies in: 8,000 of the first size, then twice as much every 250.
 fn part_bytes(size: u64) -> u64 {
-    let mut end = 5_000 * PLAN.part_bytes;
+    let mut end = 8_000 * PLAN.part_bytes;
     let mut bytes = PLAN.part_bytes;
     while size > end {
         bytes = (2 * bytes).min(PLAN.max_part_bytes);
-        end += 1_000 * bytes;
+        end += 250 * bytes;
     }
     bytes
 }
@@ -39,7 +39,7 @@ async fn bytes_in_memory_are_bounded_while_parts_grow_to_the_largest_object() {
             let (size, held) = (writer.size(), writer.size() - store.released());
             let bound = (3 * PLAN.part_bytes).max(2 * part_bytes(size));
             assert!(held <= bound, "{held} bytes are held at {size}, more than {bound}");
-            if size == 5_000 * PLAN.part_bytes {
+            if size == 8_000 * PLAN.part_bytes {
                 assert!(store.most_parts() <= 2);
                 assert_eq!(store.places(), 3, "as many buffers as the plan has parts in memory");
             }
