@@ -68,7 +68,14 @@ impl Buffers {
         Buffer { bytes, pool: Arc::downgrade(&self.pool) }
     }
 
-    /// How many buffers have been allocated so far.
+    /// Frees the buffers that nobody holds, where no more will be taken.
+    pub fn release(&self) {
+        let mut state = self.pool.state();
+        state.allocated -= state.free.len();
+        state.free = VecDeque::new();
+    }
+
+    /// How many buffers there are, taken and free.
     pub fn allocated(&self) -> usize {
         self.pool.state().allocated
     }
@@ -233,6 +240,17 @@ mod tests {
         drop(buffer);
         assert!(buffers.take().freeze().is_empty());
         assert_eq!((buffers.take().len(), buffers.allocated()), (0, 1));
+    }
+
+    #[test]
+    fn release_frees_what_nobody_holds() {
+        let buffers = Buffers::new(4, 2);
+        let held = filled(&buffers, 1);
+        drop(filled(&buffers, 2));
+        buffers.release();
+        assert_eq!((buffers.allocated(), &held[..]), (1, &[1u8; 4][..]));
+        drop(held);
+        assert_eq!((buffers.take().len(), buffers.allocated()), (0, 2), "warmed again");
     }
 
     #[test]

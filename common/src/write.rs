@@ -7,6 +7,7 @@
 //! (`upload.rs`).
 
 mod plan;
+mod taken;
 mod upload;
 
 use std::sync::Arc;
@@ -147,7 +148,10 @@ impl ObjectWriter {
         if self.upload.begun() > 0 && self.part.length() > 0 {
             self.send_part().await?;
         }
-        self.upload.settle().await
+        self.upload.settle().await?;
+        // A completion lists every part: of thousands, that takes some MB, which are no longer needed here.
+        self.buffers.release();
+        Ok(())
     }
 
     /// Sends what is left and makes the object visible, under `condition`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::plan::WritePlan;
+use super::taken::Taken;
 use crate::retry::retry;
 use crate::store::{
     Condition, ErrorKind, NewObject, Payload, Store, StoreError, Upload, UploadedPart, Written,
@@ -22,7 +23,7 @@ pub(super) struct PartUpload {
     sending: JoinSet<Result<(UploadedPart, u64), StoreError>>,
     /// Bytes of the parts on their way.
     sending_bytes: u64,
-    done: Vec<UploadedPart>,
+    done: Taken,
     begun: u32,
 }
 
@@ -43,7 +44,7 @@ impl PartUpload {
             stage: Stage::Unopened,
             sending: JoinSet::new(),
             sending_bytes: 0,
-            done: Vec::new(),
+            done: Taken::default(),
             begun: 0,
         }
     }
@@ -118,7 +119,7 @@ impl PartUpload {
                 StoreError::new(ErrorKind::Permanent, "the task that sent a part died").caused_by(error)
             })??;
             self.sending_bytes -= length;
-            self.done.push(part);
+            self.done.push(&part);
         }
         Ok(())
     }
@@ -128,7 +129,6 @@ impl PartUpload {
         while !self.sending.is_empty() {
             self.settle_one().await?;
         }
-        self.done.sort_by_key(|part| part.number);
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl PartUpload {
     ) -> Result<Written, StoreError> {
         match &self.stage {
             Stage::Open(upload) if self.done.len() == self.begun as usize => {
-                self.store.complete_upload(upload, &self.done, crc64nvme, condition).await
+                self.store.complete_upload(upload, &self.done.in_order(), crc64nvme, condition).await
             }
             _ => Err(StoreError::new(ErrorKind::Permanent, "complete an upload of which a part is missing")),
         }
