@@ -71,7 +71,7 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 
 fn leave(stack: Stack, terminal: &Terminal) -> anyhow::Result<Ending> {
     let group = stack.detach()?.group;
-    terminal.print(&stop_it(group))?;
+    terminal.print(&format!("\n{}", stop_it(group)))?;
     Ok(Ending::Done)
 }
 

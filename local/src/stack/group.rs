@@ -55,7 +55,7 @@ impl Group {
         self.id = None;
     }
 
-    /// Asks the group to end, waits for the child, at most [`GRACE`], and kills what is left.
+    /// Asks the group to end, waits for the child, at most three seconds, and kills what is left.
     pub async fn stop(mut self) {
         if !self.ask() {
             return;
@@ -88,7 +88,7 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Blocks up to [`GRACE`]: a future that is dropped has no other way to wait.
+    /// Blocks up to three seconds: a future that is dropped has no other way to wait.
     fn drop(&mut self) {
         if !self.ask() {
             return;

@@ -2,6 +2,7 @@
 //!
 //! MiniStack enforces the roles for whatever is asked of it over HTTP, except publishing to a topic. What Lambda does
 //! in a function's name (receiving, sending to the failures queue), and S3's permission to invoke, it does not check.
+//! And it tells an absent key from a forbidden one without `s3:ListBucket`, where AWS does not.
 
 use std::sync::Arc;
 

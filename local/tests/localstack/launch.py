@@ -3,11 +3,12 @@
     launch.py RUN_FOLDER
 
 Standard input is a pipe whose other end the starter holds, and never writes to: it closes when the starter ends,
-however that happens.
+however that happens, and then the run folder is removed too.
 """
 
 import datetime
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 def outlive_nobody() -> None:
     os.read(0, 1)
+    shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
