@@ -13,6 +13,21 @@ default:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# The system on a local AWS, from serverless.yml as it is now (without Node: as it was last packaged), left running
+deploy-local *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    packaged=
+    if command -v node >/dev/null; then
+        just node-modules
+        # Images by digest are neither built nor looked up, and nothing of the caller's AWS configuration is asked.
+        image="123456789012.dkr.ecr.us-east-1.amazonaws.com/penstock-dev@sha256:$(printf '0%.0s' {1..64})"
+        env -u AWS_PROFILE -u AWS_ENDPOINT_URL node_modules/.bin/osls package --stage dev --region us-east-1 \
+            --package target/deploy-local --param "processorImage=$image" --param "consumerImage=$image"
+        packaged=target/deploy-local/cloudformation-template-update-stack.json
+    fi
+    cargo run --release -- up --detach ${packaged:+--template "$packaged"} {{ARGS}}
+
 # The tests that need nothing but cargo
 test:
     cargo test --workspace
@@ -21,8 +36,12 @@ test:
 e2e:
     cargo test --release -p local --test e2e
 
+# S3, SNS and SQS by a second opinion: the same code against LocalStack
+second-opinion *ARGS:
+    cargo test -p local --test localstack -- {{ARGS}}
+
 # Everything CI checks, in its order
-check: fmt lint test doc deny template e2e demo
+check: fmt lint test second-opinion doc deny template e2e demo
 
 # Formatting
 fmt:
@@ -31,7 +50,7 @@ fmt:
 # Lints
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p local --test e2e -- -D warnings
+    cargo clippy -p local --test e2e --test localstack -- -D warnings
 
 # The API's documentation builds
 doc:

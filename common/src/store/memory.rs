@@ -238,7 +238,8 @@ impl Store for MemoryStore {
             let Some((bytes, crc)) = held.get(&part.number) else {
                 return refuse(ErrorKind::Permanent, "a part is missing");
             };
-            if *crc != part.crc64nvme || (index > 0 && parts[index - 1].number >= part.number) {
+            let is_held = *crc == part.crc64nvme && part.etag == format!("{crc:016x}");
+            if !is_held || (index > 0 && parts[index - 1].number >= part.number) {
                 return refuse(ErrorKind::Permanent, "the parts are not those that were uploaded, in order");
             }
             if index + 1 < parts.len() && bytes.len() < 5 * 1024 * 1024 {

@@ -1,7 +1,7 @@
 //! Objects: one trait, as S3 behaves, and what implements it.
 //!
 //! [`S3Store`] is the real one, [`MemoryStore`] a working stand-in, [`FaultyStore`] breaks another on demand. One
-//! conformance suite (`tests/it/conformance.rs`) holds for all of them.
+//! conformance suite (`tests/it/suite.rs`) holds for all of them.
 
 mod error;
 mod faulty;

@@ -13,4 +13,5 @@ mod parts;
 mod probe;
 mod proxy;
 mod read;
+mod suite;
 mod write;

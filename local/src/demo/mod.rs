@@ -26,7 +26,7 @@ use crate::ending::Ending;
 use crate::interrupt::unless_interrupted;
 use crate::stack::{Stack, StackOptions};
 use crate::terminal::Terminal;
-use crate::up::directions;
+use crate::up::{directions, stop_it};
 use follow::{Followed, Watch, follow};
 use inputs::Input;
 use progress::Progress;
@@ -159,7 +159,7 @@ async fn tell(
         for line in directions {
             terminal.print(&line)?;
         }
-        terminal.print(&format!("Stop it with:\n  kill -- -{}", running.process_group))?;
+        terminal.print(&stop_it(running.process_group))?;
     }
     terminal.print(&report::total(&reports))
 }

@@ -12,8 +12,10 @@ use super::clients::Clients;
 use super::functions::Zips;
 use super::template::{self, Code, Dropped};
 
-/// The bucket of the zips, outside the stack as the deployed functions' images are.
+/// The bucket of the zips and of the template, outside the stack as the deployed functions' images are.
 const CODE_BUCKET: &str = "penstock-code";
+/// The template's key there: a request itself may hold no more than 51,200 bytes of one.
+const TEMPLATE_KEY: &str = "template.json";
 /// The stack's name, as `osls` would name it.
 const STACK_NAME: &str = "penstock-dev";
 /// MiniStack takes less than a second.
@@ -60,19 +62,24 @@ impl Outputs {
     }
 }
 
-/// Deploys the golden template; says what came of it, and what was left out.
+/// Deploys a packaged template; says what came of it, and what was left out.
 pub(super) async fn deploy(
+    endpoint: &str,
     clients: &Clients,
     zips: &Zips,
+    packaged: &str,
     visibility_seconds: u32,
 ) -> anyhow::Result<(Outputs, Vec<Dropped>)> {
-    let local = template::localize(template::GOLDEN, Code { bucket: CODE_BUCKET }, visibility_seconds)?;
+    let local = template::localize(packaged, Code { bucket: CODE_BUCKET }, visibility_seconds)?;
     upload(&clients.s3, zips).await?;
+    let body = ByteStream::from(local.body.into_bytes());
+    let put = clients.s3.put_object().bucket(CODE_BUCKET).key(TEMPLATE_KEY).body(body).send();
+    put.await.context("upload the template")?;
     clients
         .cloudformation
         .create_stack()
         .stack_name(STACK_NAME)
-        .template_body(local.body)
+        .template_url(format!("{endpoint}/{CODE_BUCKET}/{TEMPLATE_KEY}"))
         .capabilities(Capability::CapabilityIam)
         .send()
         .await

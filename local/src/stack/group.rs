@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A running child and its process group. Dropping it ends the group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub struct Group {
     child: Child,
     /// The child's id and so the group's; none once the group has been ended, or let go.
     id: Option<Pid>,
@@ -22,41 +22,41 @@ pub(super) struct Group {
 
 impl Group {
     /// Starts `command` in a new process group.
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
         let child = command.process_group(0).spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self { child, id })
     }
 
     /// The child, for its pipes.
-    pub(super) fn child(&mut self) -> &mut Child {
+    pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// The group's id, while it is ours to end.
-    pub(super) fn id(&self) -> Option<i32> {
+    pub fn id(&self) -> Option<i32> {
         self.id.map(|id| id.as_raw_nonzero().get())
     }
 
     /// Waits until the child has ended by itself. Its group is taken to have ended with it.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
         self.id = None;
         Ok(status)
     }
 
     /// Whether the child has ended, and how. Others of its group may still run.
-    pub(super) fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Lets the group run on after this process.
-    pub(super) fn release(mut self) {
+    pub fn release(mut self) {
         self.id = None;
     }
 
-    /// Asks the group to end, waits for the child, at most [`GRACE`], and kills what is left.
-    pub(super) async fn stop(mut self) {
+    /// Asks the group to end, waits for the child, at most three seconds, and kills what is left.
+    pub async fn stop(mut self) {
         if !self.ask() {
             return;
         }
@@ -88,7 +88,7 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Blocks up to [`GRACE`]: a future that is dropped has no other way to wait.
+    /// Blocks up to three seconds: a future that is dropped has no other way to wait.
     fn drop(&mut self) {
         if !self.ask() {
             return;

@@ -6,7 +6,7 @@
 //! - `python`: MiniStack, installed.
 //! - `server`: MiniStack, running, in a process `group` of its own.
 //! - `functions`: the functions, built and zipped.
-//! - `template`: the golden template, made fit for MiniStack; pure.
+//! - `template`: a packaged template, made fit for MiniStack; pure.
 //! - `deploy`: zips and template into MiniStack.
 //! - `clients`: AWS clients that talk to it.
 
@@ -18,23 +18,29 @@ mod python;
 mod server;
 mod template;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
 pub use deploy::Outputs;
+pub use group::Group;
+pub use python::Pinned;
 pub use server::{Detached, REGION};
 pub use template::Dropped;
 
+use python::MINISTACK;
 use server::{Server, ServerOptions};
 
 use crate::terminal::Terminal;
 use crate::workspace;
 
 /// How the system is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StackOptions {
+    /// The packaged template to deploy.
+    pub template: Cow<'static, str>,
     /// After how many seconds a message that was not dealt with is received again. Deployed it is minutes.
     pub visibility_seconds: u32,
     /// Whether it outlives this process.
@@ -43,7 +49,7 @@ pub struct StackOptions {
 
 impl Default for StackOptions {
     fn default() -> Self {
-        Self { visibility_seconds: 2, detached: false }
+        Self { template: template::GOLDEN.into(), visibility_seconds: 2, detached: false }
     }
 }
 
@@ -60,13 +66,15 @@ impl Stack {
     /// Installs, builds, starts and deploys what is missing; tells each step on `terminal`.
     pub async fn start(options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Self> {
         let target = workspace::target()?;
-        let python = python::provide(&target, terminal).await?;
+        let python = MINISTACK.provide(&target, terminal).await?;
         let zips = functions::pack(terminal).await?;
-        terminal.step(&format!("starting MiniStack {}", python::version()));
+        terminal.step(&format!("starting MiniStack {}", MINISTACK.version()));
         let server = ServerOptions { enforce_roles: true, detached: options.detached };
         let server = Server::start(&python, server).await?;
         let clients = Clients::new(server.endpoint());
-        let deployed = Box::pin(deploy::deploy(&clients, &zips, options.visibility_seconds)).await;
+        let (template, visibility_seconds) = (&options.template, options.visibility_seconds);
+        let deployed = deploy::deploy(server.endpoint(), &clients, &zips, template, visibility_seconds);
+        let deployed = Box::pin(deployed).await;
         let (outputs, dropped) = deployed.context("deploy the system to MiniStack")?;
         terminal.step(&format!("deployed to {}", server.endpoint()));
         for (because, ids) in template::by_reason(&dropped) {

@@ -1,27 +1,35 @@
 //! The whole system on MiniStack, from outside: the deployed template, the real functions, and assertions on the
 //! objects, the queues and the catalogue.
 //!
-//! `cargo test --release -p local --test e2e`, and `-- NAME…` for those scenarios whose name contains one. One system
-//! serves all of them; each keeps to keys of its own, and they run at the same time.
+//! `cargo test --release -p local --test e2e`, and `-- NAME…` for those scenarios whose name contains one, and
+//! `--template FILE` for another packaged template than the golden one. One system serves all of them; each keeps to
+//! keys of its own, and they run at the same time.
 //!
 //! # Layout
 //!
 //! - `system`: the system, and how to look at it.
-//! - `invoke`: a function called directly, as S3 would.
+//! - `invoke`: Lambda, asked directly: a function called as S3 would.
 //! - `files`: what is right: every sample, every kind of key.
 //! - `repeats`: the same, again; older after newer; twice at once.
 //! - `failures`: what is wrong: bad files, poison, events that are none of ours.
+//! - `given_up`: an event that the processor gives up, and its replay.
+//! - `subscribers`: others who subscribe to the events.
+//! - `roles`: what each function may do, and what it is refused.
 
 mod failures;
 mod files;
+mod given_up;
 mod invoke;
 mod repeats;
+mod roles;
+mod subscribers;
 mod system;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use futures::future::BoxFuture;
 use local::interrupt::unless_interrupted;
 use local::stack::{Stack, StackOptions};
@@ -32,7 +40,7 @@ use system::System;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 9] = [
+const SCENARIOS: [(&str, Scenario); 13] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -42,6 +50,12 @@ const SCENARIOS: [(&str, Scenario); 9] = [
     ("poison_reaches_the_dead_letters", |system| Box::pin(failures::poison(system))),
     ("events_of_others_are_refused", |system| Box::pin(failures::not_ours(system))),
     ("what_is_not_there_is_superseded", |system| Box::pin(failures::gone(system))),
+    ("what_fails_thrice_is_set_aside_and_replayed", |system| {
+        Box::pin(given_up::set_aside_and_replayed(system))
+    }),
+    ("a_subscriber_gets_what_it_asks_for", |system| Box::pin(subscribers::of_failures(system))),
+    ("the_processor_does_what_its_role_says_and_no_more", |system| Box::pin(roles::processor(system))),
+    ("the_consumer_does_what_its_role_says_and_no_more", |system| Box::pin(roles::consumer(system))),
 ];
 
 /// Redelivery within seconds: five receives of a poisoned message are to take no minute.
@@ -63,10 +77,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let mut options = StackOptions { visibility_seconds: VISIBILITY_SECONDS, ..StackOptions::default() };
+    let mut wanted = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--template" {
+            let path = arguments.next().context("--template needs a file")?;
+            options.template = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?.into();
+        } else if !argument.starts_with('-') {
+            wanted.push(argument);
+        }
+    }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-    let options = StackOptions { visibility_seconds: VISIBILITY_SECONDS, ..StackOptions::default() };
     let system = Arc::new(System::new(Stack::start(&options, terminal).await?));
 
     let mut running = JoinSet::new();

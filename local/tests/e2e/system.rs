@@ -155,6 +155,18 @@ impl System {
         self.peek(&self.stack.outputs().dead_letter_queue_url).await
     }
 
+    /// What lies in the failures queue; it stays there.
+    pub(crate) async fn failures(&self) -> anyhow::Result<Vec<Message>> {
+        self.peek(&self.stack.outputs().failures_queue_url).await
+    }
+
+    /// Deletes a message.
+    pub(crate) async fn forget(&self, queue_url: &str, message: &Message) -> anyhow::Result<()> {
+        let delete = self.stack.clients().sqs.delete_message().queue_url(queue_url);
+        delete.set_receipt_handle(message.receipt_handle.clone()).send().await?;
+        Ok(())
+    }
+
     async fn peek(&self, queue_url: &str) -> anyhow::Result<Vec<Message>> {
         let receive = self.stack.clients().sqs.receive_message().queue_url(queue_url);
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
@@ -197,7 +209,7 @@ impl System {
             let open = self.open_uploads(bucket).await?;
             ensure!(open.is_empty(), "uploads are open in {bucket}: {open:?}");
         }
-        let failures = self.peek(&self.stack.outputs().failures_queue_url).await?;
+        let failures = self.failures().await?;
         let bodies: Vec<_> = failures.iter().filter_map(|message| message.body()).collect();
         ensure!(bodies.is_empty(), "the processor gave events up: {bodies:?}");
         Ok(())
