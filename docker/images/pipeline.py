@@ -1,0 +1,168 @@
+"""A file through both images: S3, SNS and SQS are MiniStack's, Lambda is ours."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+import lambda_api
+from command import ROOT, Failed
+from registry import Image
+
+SAMPLE = ROOT / "local" / "samples" / "dirty-penguins.csv"
+KEY = "orders/dirty penguins.csv"
+LAUNCH = ROOT / "local" / "src" / "stack" / "launch.py"
+PATIENCE_SECONDS = 60
+ACCOUNT, REGION = "123456789012", "us-east-1"
+
+
+@contextlib.contextmanager
+def ministack() -> Iterator[str]:
+    """MiniStack as `penstock up` starts it, on a free port of loopback, for its address."""
+    with tempfile.TemporaryDirectory(prefix="penstock-ministack-") as folder:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        endpoint = f"http://127.0.0.1:{port}"
+        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
+        environment |= {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+        environment |= {"MINISTACK_REGION": REGION, "MINISTACK_ACCOUNT_ID": ACCOUNT}
+        # Without these two it listens on every address.
+        environment |= {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+        run = Path(folder, "run")
+        run.mkdir()
+        log = Path(folder, "log")
+        command = [sys.executable, "-I", LAUNCH, "attached", run]
+        with log.open("wb") as output:
+            # It leads a group of its own, which it ends when its standard input closes.
+            server = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            )
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not _answers(endpoint):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise Failed(f"MiniStack does not start: {log.read_text('utf-8')[-2000:]}")
+                time.sleep(0.1)
+            yield endpoint
+        finally:
+            server.stdin.close()
+            server.wait()
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+class Account:
+    """Buckets, topic and queues, as far as the two functions need them."""
+
+    def __init__(self, endpoint: str) -> None:
+        session = botocore.session.Session()
+        session.set_credentials("test", "test")
+        config = Config(region_name=REGION, s3={"addressing_style": "path"})
+        self.s3, self.sns, self.sqs = (
+            session.create_client(name, endpoint_url=endpoint, config=config) for name in ("s3", "sns", "sqs")
+        )
+        self.environment = {"AWS_ENDPOINT_URL": endpoint, "OUTPUT_BUCKET": "checked-output"}
+        self.notices, self.events, self.dead_letters = (self._queue(n) for n in ("notices", "events", "dead-letters"))
+        self.topic = self.sns.create_topic(Name="events")["TopicArn"]
+        raw = {"RawMessageDelivery": "true"}
+        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=_arn("events"), Attributes=raw)
+        for bucket in ("checked-input", "checked-output"):
+            self.s3.create_bucket(Bucket=bucket)
+        versioned = {"Status": "Enabled"}
+        self.s3.put_bucket_versioning(Bucket="checked-input", VersioningConfiguration=versioned)
+        notify = {"QueueConfigurations": [{"QueueArn": _arn("notices"), "Events": ["s3:ObjectCreated:*"]}]}
+        self.s3.put_bucket_notification_configuration(Bucket="checked-input", NotificationConfiguration=notify)
+
+    def _queue(self, name: str) -> str:
+        return self.sqs.create_queue(QueueName=name)["QueueUrl"]
+
+    def message(self, queue: str) -> dict[str, Any]:
+        """The next message of a queue, with all its attributes."""
+        wanted = {"MessageAttributeNames": ["All"], "AttributeNames": ["All"]}
+        found = self.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10, MaxNumberOfMessages=1, **wanted)
+        if not found.get("Messages"):
+            raise Failed(f"no message came to {queue}")
+        return found["Messages"][0]
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self.s3.get_object(Bucket="checked-output", Key=key)["Body"].read()
+        except self.s3.exceptions.NoSuchKey:
+            raise Failed(f"{key} is not in the output bucket") from None
+
+
+def _arn(queue: str) -> str:
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+
+
+def sqs_event(message: dict[str, Any]) -> dict[str, Any]:
+    """A received message as Lambda hands it to the function."""
+    attributes = {
+        name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+        for name, value in message.get("MessageAttributes", {}).items()
+    }
+    record = {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"]}
+    record |= {"attributes": message["Attributes"], "messageAttributes": attributes, "md5OfBody": message["MD5OfBody"]}
+    record |= {"eventSource": "aws:sqs", "eventSourceARN": _arn("events"), "awsRegion": REGION}
+    return {"Records": [record]}
+
+
+def drive(images: dict[str, Image], roots: dict[str, Path]) -> dict[str, Any]:
+    """Sends a file through both images, and returns the catalogue's entry of it.
+
+    Everything that it must have left behind is compared with what the sample's rows say.
+    """
+    with ministack() as endpoint:
+        account = Account(endpoint)
+        source = SAMPLE.read_bytes()
+        account.s3.put_object(Bucket="checked-input", Key=KEY, Body=source)
+        notice = json.loads(account.message(account.notices)["Body"])
+        given = account.environment | {"TOPIC_ARN": account.topic, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}
+        with _started("processor", images, roots, given) as processor:
+            processor.invoke(notice)
+        receipt = json.loads(account.read(f"receipts/{KEY}.json"))
+        _compare(account, source, receipt)
+        given = account.environment | {"DLQ_URL": account.dead_letters, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
+        with _started("consumer", images, roots, given) as consumer:
+            answer = consumer.invoke(sqs_event(account.message(account.events)))
+        if answer != {"batchItemFailures": []}:
+            raise Failed(f"the consumer did not take the message: {answer}")
+        day = receipt["timing"]["finished_at"][:10]
+        entry = json.loads(account.read(f"catalog/dt={day}/{receipt['event_id']}.json"))
+        if (entry["event_id"], entry["status"]) != (receipt["event_id"], "processed"):
+            raise Failed(f"the catalogue's entry is of another file: {entry}")
+        return entry
+
+
+def _started(name: str, images: dict[str, Image], roots: dict[str, Path], environment: dict[str, str]) -> Any:
+    return lambda_api.function(name, roots[name], images[name].config["config"], environment)
+
+
+def _compare(account: Account, source: bytes, receipt: dict[str, Any]) -> None:
+    """The sample is canonical but for its ends of lines and the rows of another width: the others are the output."""
+    header, *rows = (line + b"\n" for line in source.splitlines())
+    rejected = {json.loads(line)["line"] for line in account.read(receipt["rejects"]["key"]).splitlines()}
+    clean = b"".join([header, *(row for line, row in enumerate(rows, 2) if line not in rejected)])
+    if account.read(f"clean/{KEY}") != clean:
+        raise Failed("the clean file is not the sample without its rejected rows")
+    expected = json.loads((SAMPLE.parent / "expected.json").read_text("utf-8"))[SAMPLE.name]
+    if {name: receipt["counts"][name] for name in expected} != expected:
+        raise Failed(f"the receipt counts {receipt['counts']}, the sample has {expected}")
+    if len(rejected) != expected["rows_rejected"]:
+        raise Failed(f"{len(rejected)} rejects, not {expected['rows_rejected']}")
