@@ -59,10 +59,16 @@ def arguments() -> argparse.Namespace:
             "--arch", choices=ARCHITECTURES, default=default, help=f"architecture of the functions (default: {default})"
         )
     build.add_argument("--engine", choices=NAMES, help="what builds (default: the first of these that works)")
-    build.add_argument("--base", metavar="IMAGE", help="base image instead of the Dockerfile's, by digest for a release")
-    build.add_argument("--push", metavar="REPOSITORY", help="push both to this repository, tagged by function and revision")
+    build.add_argument(
+        "--base", metavar="IMAGE", help="base image instead of the Dockerfile's, by digest for a release"
+    )
+    build.add_argument(
+        "--push", metavar="REPOSITORY", help="push both to this repository, tagged by function and revision"
+    )
     check.add_argument(
-        "--inside", action="store_true", help="compile in the image, as `osls deploy` does (takes as long as cargo does)"
+        "--inside",
+        action="store_true",
+        help="compile in the image, as `osls deploy` does (takes as long as cargo does)",
     )
     return parser.parse_args()
 

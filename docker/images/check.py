@@ -33,9 +33,9 @@ class Bench:
     context: Context
     base: Image
 
-    def build(self, target: str, tag: str, **options: object) -> str:
+    def build(self, target: str, tag: str, *options: str) -> str:
         """Builds and pushes an image, for its digest."""
-        self.engine.build(self.context, target, tag, {}, **options)
+        self.engine.build(self.context, target, tag, {}, options=options)
         return self.push(tag)
 
     def push(self, tag: str) -> str:
@@ -94,7 +94,7 @@ def _built_twice(the: Bench, function: str, inside: bool, say: Callable[[str], N
         whole.engine.build(whole.context, function, function, {"BINARIES": "build"}, options=volumes)
         return the.push(function)
     first = the.build(function, function)
-    second = the.build(function, f"{function}-again", options=("--no-cache",))
+    second = the.build(function, f"{function}-again", "--no-cache")
     if first != second:
         raise Failed(f"{function}: built twice, the digests are {first} and {second}")
     say(f"{function}: built twice, {first}")

@@ -54,9 +54,10 @@ class Engine:
         if self.name == "docker":
             call([*self.command, "tag", tag, destination], f"tag {destination}")
             call([*self.command, "push", destination], f"push {destination}", show=True)
-            found = json.loads(call([*self.command, "image", "inspect", destination], f"inspect {destination}"))
+            inspected = call([*self.command, "image", "inspect", destination], f"inspect {destination}")
+            names: list[str] = json.loads(inspected)[0]["RepoDigests"]
             repository = destination.rpartition(":")[0]
-            digests = [name.partition("@")[2] for name in found[0]["RepoDigests"] if name.startswith(f"{repository}@")]
+            digests = [name.partition("@")[2] for name in names if name.startswith(f"{repository}@")]
             if not digests:
                 raise Failed(f"push {destination}: docker does not tell its digest")
             return digests[0]

@@ -119,9 +119,10 @@ def function(name: str, root: Path, config: dict[str, Any], environment: dict[st
         command = ["unshare", *sandbox, "--root", root, "--wd", config.get("WorkingDir") or "/", "--"]
         command += [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]
         began = time.monotonic()
-        with log.open("wb") as output, subprocess.Popen(
-            command, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ) as process:
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(command, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
+        ):
             try:
                 yield Function(name, api, (_first_poll(name, api, process, log) - began) * 1000, log)
             finally:

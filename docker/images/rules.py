@@ -98,7 +98,7 @@ def _layers(image: Image, expected: Expected) -> list[str]:
             wrong.append(f"/{info.name} belongs to {info.uid}:{info.gid}, not to root")
         if info.mtime != expected.context.epoch:
             wrong.append(f"/{info.name} bears another time than the commit's")
-    files = {info.name: (info.mode, content) for info, content in entries if not info.isdir()}
+    files = {info.name: (stat.S_IMODE(info.mode), content) for info, content in entries if not info.isdir()}
     recipes = _recipes() if expected.function == "processor" else {}
     wrong += [f"/{name} has no business there" for name in sorted(files.keys() - recipes.keys() - {BOOTSTRAP})]
     for name, content in recipes.items():

@@ -3,13 +3,13 @@
 They are built into a storage of the check's own, under the real names, so that the Dockerfile is used as it is.
 """
 
+import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import debian
 from binaries import Arch
-from command import Failed, call
+from command import WORK, call
 
 LAMBDA = "public.ecr.aws/lambda/provided:al2023"
 RUST = "rust:1.95-slim-bookworm"
@@ -35,7 +35,6 @@ ENTRYPOINT ["/lambda-entrypoint.sh"]
 """
 # A shell for the entry point, and what the binaries are linked to.
 LAMBDA_PACKAGES = ["dash", "libc6", "libgcc-s1"]
-MERGED = ("bin", "lib", "lib64", "sbin")
 
 RUST_DOCKERFILE = """\
 FROM scratch
@@ -48,49 +47,39 @@ RUST_VOLUMES = ("/usr/bin", "/usr/lib", "/usr/lib64", "/usr/include", "/usr/libe
 
 def lambda_base(buildah: list[str], arch: Arch) -> None:
     """Lambda's base: its entry point, its environment, and a glibc."""
-    packages = debian.unpacked("base", LAMBDA_PACKAGES, arch)
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch, "root")
-        _merged(root)
-        # Debian 12 unpacks into /lib and /usr/lib, which are one here.
-        for part in [packages / "usr", *(packages / name for name in MERGED)]:
-            if part.is_dir():
-                inside = root / "usr" if part.name == "usr" else root / "usr" / part.name
-                shutil.copytree(part, inside, symlinks=True, dirs_exist_ok=True)
-        for name in ("proc", "dev", "tmp", "opt", "var/runtime", "var/task", "etc/pki/tls/certs"):
-            (root / name).mkdir(parents=True)
-        # Where the base has the root certificates: the functions read them when they start.
-        shutil.copyfile("/etc/ssl/certs/ca-certificates.crt", root / "etc/pki/tls/certs/ca-bundle.crt")
-        entry_point = root / "lambda-entrypoint.sh"
-        entry_point.write_text(ENTRY_POINT, "utf-8")
-        entry_point.chmod(0o755)
-        _build(buildah, root, LAMBDA_DOCKERFILE, LAMBDA, arch)
+    root = debian.unpacked("base", LAMBDA_PACKAGES, arch)
+    _folders(root, "proc", "dev", "tmp", "opt", "var/runtime", "var/task", "etc/pki/tls/certs")
+    # Where the base has the root certificates: the functions read them when they start.
+    shutil.copyfile("/etc/ssl/certs/ca-certificates.crt", root / "etc/pki/tls/certs/ca-bundle.crt")
+    entry_point = root / "lambda-entrypoint.sh"
+    entry_point.write_text(ENTRY_POINT, "utf-8")
+    entry_point.chmod(0o755)
+    _build(buildah, root, LAMBDA_DOCKERFILE, LAMBDA, arch)
 
 
 def rust_base(buildah: list[str], arch: Arch) -> tuple[str, ...]:
     """Rust's image, made of this machine's toolchain; the options with which a build sees that."""
     sysroot = call(["rustc", "--print", "sysroot"], "look for Rust")
     volumes = {name: name for name in RUST_VOLUMES if Path(name).is_dir()} | {sysroot: "/usr/local/rust"}
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch, "root")
-        _merged(root)
-        for inside in [*volumes.values(), "/usr/local/cargo/registry", "/tmp", "/etc", "/root", "/proc", "/dev"]:
-            (root / inside.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        _build(buildah, root, RUST_DOCKERFILE, RUST, arch)
+    root = WORK / arch.aws / "rust"
+    _folders(root, *volumes.values(), "usr/local/cargo/registry", "tmp", "etc", "root", "proc", "dev")
+    _build(buildah, root, RUST_DOCKERFILE, RUST, arch)
     return tuple(word for outside, inside in volumes.items() for word in ("--volume", f"{outside}:{inside}:ro"))
 
 
-def _merged(root: Path) -> None:
-    for name in MERGED:
-        (root / "usr" / name).mkdir(parents=True)
-        (root / name).symlink_to(f"usr/{name}")
+def _folders(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    # Newer packages hold files under /usr only, and leave these links to whoever sets a system up.
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if not os.path.lexists(root / name):
+            (root / "usr" / name).mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to(f"usr/{name}")
 
 
 def _build(buildah: list[str], root: Path, dockerfile: str, tag: str, arch: Arch) -> None:
-    file = root.parent / "Dockerfile"
+    file = root.with_suffix(".Dockerfile")
     file.write_text(dockerfile, "utf-8")
-    command = [*buildah, "bud", "--isolation", "chroot", "--format", "oci", "--timestamp", "0"]
+    command: list[object] = [*buildah, "bud", "--isolation", "chroot", "--format", "oci", "--timestamp", "0"]
     command += ["--platform", f"linux/{arch.oci}", "--tag", tag, "--file", file, root]
     call(command, f"build a stand-in for {tag}")
-    if not call([*buildah, "images", "--quiet", tag], f"look for {tag}"):
-        raise Failed(f"{tag} was built and is not there")
