@@ -16,19 +16,20 @@ def require(arch: Arch) -> None:
         raise Failed("the check starts programs inside the images by chroot: run it as root")
     if not shutil.which("apt-get"):
         raise Failed("the check takes a base image's files from Debian's packages: run it on Debian or Ubuntu")
-    if not shutil.which("buildah"):
+    wanted = {"buildah": "buildah"}
+    foreign = arch != ARCHITECTURES[HOST]
+    qemu = f"qemu-{arch.target.partition('-')[0]}"
+    if foreign:
+        wanted |= {f"{qemu}-static": "qemu-user-static", "update-binfmts": "binfmt-support"}
+    if missing := [package for program, package in wanted.items() if not shutil.which(program)]:
         call(["apt-get", "update"], "update apt's lists")
-        install = ["apt-get", "install", "--yes", "--no-install-recommends", "buildah"]
-        call(install, "install buildah", environment={"DEBIAN_FRONTEND": "noninteractive"})
-    if arch != ARCHITECTURES[HOST] and not Path("/proc/sys/fs/binfmt_misc", f"qemu-{_qemu(arch)}").exists():
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+        call(install, f"install {', '.join(missing)}", environment={"DEBIAN_FRONTEND": "noninteractive"})
+    if foreign and not Path("/proc/sys/fs/binfmt_misc", qemu).exists():
         raise Failed(
-            f"this machine can't run programs for {arch.aws}: install qemu-user-static and binfmt-support, "
-            "and mount binfmt_misc on /proc/sys/fs/binfmt_misc"
+            f"the kernel hands no programs for {arch.aws} to {qemu}-static: `mount -t binfmt_misc none "
+            f"/proc/sys/fs/binfmt_misc` and `update-binfmts --enable {qemu}`"
         )
-
-
-def _qemu(arch: Arch) -> str:
-    return arch.target.partition("-")[0]
 
 
 def unpacked(name: str, packages: list[str], arch: Arch) -> Path:
