@@ -163,7 +163,8 @@ def _started(name: str, images: dict[str, Image], roots: dict[str, Path], enviro
 
 def _compare(account: Account, source: bytes, receipt: dict[str, Any]) -> None:
     """The clean file holds the sample's rows of the header's width, as Python's csv reads them."""
-    header, *rows = csv.reader(source.decode().splitlines())
+    # A blank line is no row.
+    header, *rows = filter(None, csv.reader(source.decode().splitlines()))
     kept = [row for row in rows if len(row) == len(header)]
     if list(csv.reader(account.read(f"clean/{KEY}").decode().splitlines())) != [header, *kept]:
         raise Failed("the clean file does not hold the sample's rows")
