@@ -18,6 +18,8 @@ from command import Failed
 INVOCATIONS = "/2018-06-01/runtime/invocation"
 PATIENCE_SECONDS = 30
 TIMEOUT_MS = 60_000
+# The defaults of serverless.yml.
+MEMORY_MIB = {"processor": 1769, "consumer": 256}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -113,6 +115,7 @@ def function(name: str, root: Path, config: dict[str, Any], environment: dict[st
         log = Path(folder, "log")
         given |= {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}", "AWS_LAMBDA_FUNCTION_NAME": name}
         given |= {"AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_REGION": "us-east-1"}
+        given |= {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MIB[name])}
         given |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", **environment}
         # The group and user ids are those of Lambda's sandbox.
         sandbox = ["--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--setgid", "990", "--setuid", "993"]

@@ -140,12 +140,12 @@ def drive(images: dict[str, Image], roots: dict[str, Path]) -> dict[str, Any]:
         source = SAMPLE.read_bytes()
         account.s3.put_object(Bucket="checked-input", Key=KEY, Body=source)
         notice = account.notice()
-        given = account.environment | {"TOPIC_ARN": account.topic, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}
+        given = account.environment | {"TOPIC_ARN": account.topic}
         with _started("processor", images, roots, given) as processor:
             processor.invoke(notice)
         receipt = json.loads(account.read(f"receipts/{KEY}.json"))
         _compare(account, source, receipt)
-        given = account.environment | {"DLQ_URL": account.dead_letters, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
+        given = account.environment | {"DLQ_URL": account.dead_letters}
         with _started("consumer", images, roots, given) as consumer:
             answer = consumer.invoke(sqs_event(account.message(account.events)))
         if answer != {"batchItemFailures": []}:
