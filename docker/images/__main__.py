@@ -97,7 +97,7 @@ def main() -> None:
     arch = ARCHITECTURES[given.arch]
     if given.command == "check":
         return check.check(arch, given.inside, say)
-    with check.bench(arch) as the:
+    with check.harness(arch) as the:
         return mutations.run(the, say)
 
 

@@ -57,11 +57,11 @@ def source() -> tuple[str, str, int]:
     metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     version = json.loads(call(metadata, "ask cargo for the version"))["packages"][0]["version"]
     if not (ROOT / ".git").exists():
-        return version, "unknown", int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+        return version, "unknown", 0
     revision, committed = call(["git", "log", "-1", "--format=%H %ct"], "ask git for the commit").split()
     if call(["git", "status", "--porcelain"], "ask git for changes"):
         revision += "-dirty"
-    return version, revision, int(os.environ.get("SOURCE_DATE_EPOCH", committed))
+    return version, revision, int(committed)
 
 
 def build(arch: Arch) -> Context:

@@ -24,7 +24,7 @@ START_TARGET_MS, START_LIMIT_MS = 25, 500
 
 
 @dataclass
-class Bench:
+class Harness:
     """A storage of images that is the check's own, a registry, and the base that both know."""
 
     buildah: list[str]
@@ -46,7 +46,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(arch: Arch) -> Iterator[Bench]:
+def harness(arch: Arch) -> Iterator[Harness]:
     """What images are built and judged with. What Docker or podman keep on this machine is not touched."""
     debian.require(arch)
     context = binaries.build(arch)
@@ -59,12 +59,12 @@ def bench(arch: Arch) -> Iterator[Bench]:
             standin.lambda_base(buildah, arch)
             destination = f"{registry.host}/base:check"
             engine.push(standin.LAMBDA, destination, options=("--tls-verify=false",))
-            yield Bench(buildah, engine, registry, context, registry.image("base", "check"))
+            yield Harness(buildah, engine, registry, context, registry.image("base", "check"))
 
 
 def check(arch: Arch, inside: bool, say: Callable[[str], None]) -> None:
     """Builds both images and says what was found; raises what is wrong."""
-    with bench(arch) as the:
+    with harness(arch) as the:
         digests = {function: _built_twice(the, function, inside, say) for function in FUNCTIONS}
         images = {function: the.registry.image(function, digest) for function, digest in digests.items()}
         wrong = []
@@ -85,7 +85,7 @@ def check(arch: Arch, inside: bool, say: Callable[[str], None]) -> None:
             _cold_start(function, images[function], roots[function], say)
 
 
-def _built_twice(the: Bench, function: str, inside: bool, say: Callable[[str], None]) -> str:
+def _built_twice(the: Harness, function: str, inside: bool, say: Callable[[str], None]) -> str:
     """Builds an image, and again without what is cached: the digests must be the same."""
     if inside:
         say(f"{function}: compiling in the image")
@@ -101,7 +101,7 @@ def _built_twice(the: Bench, function: str, inside: bool, say: Callable[[str], N
     return first
 
 
-def _pulled(the: Bench, function: str, digest: str) -> Path:
+def _pulled(the: Harness, function: str, digest: str) -> Path:
     """Where the file system of an image lies that came out of the registry."""
     name = f"docker://{the.registry.host}/{function}@{digest}"
     identity = call([*the.buildah, "pull", "--quiet", "--tls-verify=false", name], f"pull {name}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rules
-from check import Bench
+from check import Harness
 from command import ROOT, Failed, call
 from engine import DOCKERFILE
 from registry import Image
@@ -36,7 +36,7 @@ class Fault:
     # More options for the build.
     options: tuple[str, ...] = ()
     # To the image that was built, when it is pushed: given its tag and where to.
-    push: Callable[[Bench, str, str], object] | None = None
+    push: Callable[[Harness, str, str], object] | None = None
 
 
 def _other_machine(content: bytes) -> bytes:
@@ -54,14 +54,14 @@ def _recipe(mode: int) -> Callable[[Path], object]:
     return lambda folder: (folder / "recipes" / "README.md").chmod(mode)
 
 
-def _riscv(the: Bench, tag: str, destination: str) -> None:
+def _riscv(the: Harness, tag: str, destination: str) -> None:
     container = call([*the.buildah, "from", "--pull-never", tag], f"make a container of {tag}")
     call([*the.buildah, "config", "--arch", "riscv64", container], f"change {tag}")
     commit = [*the.buildah, "commit", "--quiet", "--tls-verify=false", container, f"docker://{destination}"]
     call(commit, f"commit {tag}")
 
 
-def _index(the: Bench, tag: str, destination: str) -> None:
+def _index(the: Harness, tag: str, destination: str) -> None:
     """An index of the image alone, as attestations make it."""
     call([*the.buildah, "manifest", "create", f"{tag}-index", tag], f"make an index of {tag}")
     push = [*the.buildah, "manifest", "push", "--all", "--tls-verify=false", f"{tag}-index", f"docker://{destination}"]
@@ -69,7 +69,7 @@ def _index(the: Bench, tag: str, destination: str) -> None:
 
 
 FAULTS = [
-    Fault("another architecture in the config", "architecture is riscv64", push=_riscv),
+    Fault("another architecture in the config", "architecture is 'riscv64'", push=_riscv),
     Fault("a binary for the other architecture", "is for EM_", binary=_other_machine),
     Fault("a binary that needs glibc 2.39", "needs glibc 2.39", binary=_later_glibc),
     Fault("a script instead of a binary", "is no ELF binary", binary=lambda _: b"#!/bin/sh\n"),
@@ -89,7 +89,7 @@ FAULTS = [
     Fault("an entry point of its own", "entry point is", add='ENTRYPOINT ["/var/runtime/bootstrap"]'),
     Fault("one more variable", "environment is", add="ENV RUST_LOG=trace"),
     Fault("another working directory", "working directory is", add="WORKDIR /var/runtime"),
-    Fault("another user", "user is", add="USER 1000"),
+    Fault("another user", "user is '1000'", add="USER 1000"),
     Fault("another base", "does not stand on its base", ("FROM ${BASE} AS processor", "FROM scratch AS processor")),
     Fault("no version", "label version is missing", ('org.opencontainers.image.version="${VERSION}" ', "")),
     Fault("no revision", "label revision is missing", ("ARG REVISION=unknown\n", "")),
@@ -98,7 +98,7 @@ FAULTS = [
 ]
 
 
-def run(the: Bench, say: Callable[[str], None]) -> None:
+def run(the: Harness, say: Callable[[str], None]) -> None:
     """Tries every fault; raises which ones no rule found."""
     survived = []
     for number, fault in enumerate(FAULTS, 1):
@@ -106,13 +106,14 @@ def run(the: Bench, say: Callable[[str], None]) -> None:
         matching = [problem for problem in found if fault.found_by in problem]
         if not matching:
             survived.append(fault.what)
-        say(f"{'found   ' if matching else 'SURVIVED'}  {fault.what}: {(matching or found or ['nothing found'])[0]}")
+        said = (matching or found or ["no rule says a word"])[0]
+        say(f"{'found' if matching else 'SURVIVED':9} {fault.what:38} {said[:100]}")
     say(f"{len(FAULTS) - len(survived)} of {len(FAULTS)} faults were found")
     if survived:
         raise Failed("no rule found: " + "; ".join(survived))
 
 
-def _image(the: Bench, fault: Fault, number: int) -> Image:
+def _image(the: Harness, fault: Fault, number: int) -> Image:
     tag = f"fault-{number}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "context")

@@ -42,7 +42,7 @@ def ministack() -> Iterator[str]:
         run = Path(folder, "run")
         run.mkdir()
         log = Path(folder, "log")
-        command = [sys.executable, "-I", LAUNCH, "attached", run]
+        command = [sys.executable, "-I", str(LAUNCH), "attached", str(run)]
         with log.open("wb") as output:
             # It leads a group of its own, which it ends when its standard input closes.
             server = subprocess.Popen(
@@ -56,8 +56,7 @@ def ministack() -> Iterator[str]:
                 time.sleep(0.1)
             yield endpoint
         finally:
-            server.stdin.close()
-            server.wait()
+            server.communicate()
 
 
 def _answers(endpoint: str) -> bool:

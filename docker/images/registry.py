@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -36,9 +37,11 @@ class Layer:
     compressed: int
     tar: bytes
 
-    def entries(self) -> list[tuple[tarfile.TarInfo, bytes]]:
+    def entries(self) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         with tarfile.open(fileobj=BytesIO(self.tar)) as tar:
-            return [(entry, tar.extractfile(entry).read() if entry.isfile() else b"") for entry in tar]
+            for entry in tar:
+                file = tar.extractfile(entry) if entry.isfile() else None
+                yield entry, file.read() if file else b""
 
 
 @dataclass(frozen=True)

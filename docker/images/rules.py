@@ -61,7 +61,7 @@ def _config(image: Image, expected: Expected) -> list[str]:
         ("user", config.get("User", ""), ""),
         ("time of creation", _seconds(image.config["created"]), expected.context.epoch),
     ]
-    return [f"{what} is {is_}, not {should}" for what, is_, should in wanted if is_ != should]
+    return [f"{what} is {is_!r}, not {should!r}" for what, is_, should in wanted if is_ != should]
 
 
 def _seconds(time: str) -> int:
