@@ -16,7 +16,7 @@ import standin
 from binaries import FUNCTIONS, Arch, Context
 from command import ROOT, Failed, call
 from engine import Engine
-from registry import Image, Registry
+from registry import Image, Registry, serve
 
 STARTS = 10
 # What the project wants of its cold start, and what no machine that is merely slow or busy takes.
@@ -54,7 +54,7 @@ def harness(arch: Arch) -> Iterator[Harness]:
     with tempfile.TemporaryDirectory(prefix="penstock-images-") as folder:
         buildah = ["buildah", "--root", f"{folder}/storage", "--runroot", f"{folder}/run"]
         engine = Engine("buildah", tuple(buildah), ("--isolation", "chroot", "--pull-never"))
-        with Registry() as registry, contextlib.ExitStack() as ending:
+        with serve() as registry, contextlib.ExitStack() as ending:
             ending.callback(call, [*buildah, "rm", "--all"], "remove the working containers")
             standin.lambda_base(buildah, arch)
             destination = f"{registry.host}/base:check"

@@ -1,15 +1,8 @@
 """A file through both images: S3, SNS and SQS are MiniStack's, Lambda is ours."""
 
-import contextlib
 import csv
 import json
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,54 +10,26 @@ import botocore.session
 from botocore.config import Config
 
 import lambda_api
+import loopback
 from command import ROOT, Failed
 from registry import Image
 
 SAMPLE = ROOT / "local" / "samples" / "dirty-penguins.csv"
 KEY = "orders/dirty penguins.csv"
 LAUNCH = ROOT / "local" / "src" / "stack" / "launch.py"
-PATIENCE_SECONDS = 60
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
-@contextlib.contextmanager
-def ministack() -> Iterator[str]:
-    """MiniStack as `penstock up` starts it, on a free port of loopback, for its address."""
-    with tempfile.TemporaryDirectory(prefix="penstock-ministack-") as folder:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        endpoint = f"http://127.0.0.1:{port}"
-        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
-        environment |= {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-        environment |= {"MINISTACK_REGION": REGION, "MINISTACK_ACCOUNT_ID": ACCOUNT}
-        # Without these two it listens on every address.
-        environment |= {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-        run = Path(folder, "run")
-        run.mkdir()
-        log = Path(folder, "log")
-        command = [sys.executable, "-I", str(LAUNCH), "attached", str(run)]
-        with log.open("wb") as output:
-            # It leads a group of its own, which it ends when its standard input closes.
-            server = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
-            )
-        try:
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not _answers(endpoint):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(f"MiniStack does not start: {log.read_text('utf-8')[-2000:]}")
-                time.sleep(0.1)
-            yield endpoint
-        finally:
-            server.communicate()
-
-
-def _answers(endpoint: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+def _ministack(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    """MiniStack as `penstock up` starts it."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
+    environment |= {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+    environment |= {"MINISTACK_REGION": REGION, "MINISTACK_ACCOUNT_ID": ACCOUNT}
+    # Without these two it listens on every address.
+    environment |= {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+    run = folder / "run"
+    run.mkdir()
+    return [sys.executable, "-I", str(LAUNCH), "attached", str(run)], environment
 
 
 class Account:
@@ -134,8 +99,8 @@ def drive(images: dict[str, Image], roots: dict[str, Path]) -> dict[str, Any]:
 
     What it must have left behind is compared with the sample.
     """
-    with ministack() as endpoint:
-        account = Account(endpoint)
+    with loopback.server("MiniStack", "/_ministack/health", _ministack) as address:
+        account = Account(f"http://{address}")
         source = SAMPLE.read_bytes()
         account.s3.put_object(Bucket="checked-input", Key=KEY, Body=source)
         notice = account.notice()

@@ -1,12 +1,9 @@
 """A registry on loopback, and images read back from it as Lambda would get them."""
 
+import contextlib
 import gzip
 import json
-import socket
-import subprocess
 import tarfile
-import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import debian
+import loopback
 from binaries import ARCHITECTURES, HOST
-from command import Failed
 
 SINGLE = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -53,43 +50,11 @@ class Image:
     layers: list[Layer]
 
 
+@dataclass(frozen=True)
 class Registry:
-    """Debian's docker-registry, on loopback, for as long as the `with` lasts."""
+    """A registry that answers at `host`."""
 
-    def __enter__(self) -> "Registry":
-        files = debian.unpacked("registry", ["docker-registry"], ARCHITECTURES[HOST])
-        self._folder = tempfile.TemporaryDirectory(prefix="penstock-registry-")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.host = f"127.0.0.1:{free.getsockname()[1]}"
-        settings = Path(self._folder.name, "config.json")
-        # YAML that is JSON.
-        storage = {"filesystem": {"rootdirectory": f"{self._folder.name}/data"}}
-        document = {"version": "0.1", "log": {"level": "error", "accesslog": {"disabled": True}}}
-        settings.write_text(json.dumps({**document, "storage": storage, "http": {"addr": self.host}}), "utf-8")
-        log = Path(self._folder.name, "log")
-        with log.open("wb") as output:
-            program = files / "usr" / "bin" / "docker-registry"
-            self._server = subprocess.Popen([program, "serve", settings], stdout=output, stderr=output)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text("utf-8")
-                self.__exit__()
-                raise Failed(f"the registry does not start: {said}")
-            time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.kill()
-        self._server.wait()
-        self._folder.cleanup()
-
-    def _answers(self) -> bool:
-        try:
-            self._fetch("")
-        except OSError:
-            return False
-        return True
+    host: str
 
     def _fetch(self, path: str, accept: tuple[str, ...] = ()) -> tuple[str, bytes]:
         request = urllib.request.Request(f"http://{self.host}/v2/{path}", headers={"Accept": ", ".join(accept)})
@@ -108,3 +73,20 @@ class Registry:
             blob = self._fetch(f"{name}/blobs/{described['digest']}")[1]
             layers.append(Layer(diff_id, len(blob), gzip.decompress(blob)))
         return Image(media_type, config, layers)
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Registry]:
+    """Debian's docker-registry, on loopback, empty."""
+    program = debian.unpacked("registry", ["docker-registry"], ARCHITECTURES[HOST]) / "usr" / "bin" / "docker-registry"
+
+    def prepare(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
+        document = {"version": "0.1", "storage": storage, "http": {"addr": f"127.0.0.1:{port}"}}
+        # JSON is YAML.
+        settings = folder / "config.yml"
+        settings.write_text(json.dumps({**document, "log": {"level": "error", "accesslog": {"disabled": True}}}), "utf-8")
+        return [str(program), "serve", str(settings)], {}
+
+    with loopback.server("registry", "/v2/", prepare) as host:
+        yield Registry(host)
