@@ -111,6 +111,5 @@ def _standard_library(arch: Arch) -> None:
     try:
         call(add, f"fetch Rust's standard library for {arch.aws}", show=True)
     except Failed as error:
-        raise Failed(
-            f"{error}\nrun `{' '.join(add)}` where rustup can reach its server, or build the other architecture (--arch)"
-        ) from error
+        hint = f"run `{' '.join(add)}` where rustup can reach its server, or build for another --arch"
+        raise Failed(f"{error}\n{hint}") from error

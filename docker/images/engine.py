@@ -38,7 +38,8 @@ class Engine:
         words += [*self.build_options, *options, "--target", target, "--tag", tag, "--file", str(dockerfile)]
         for name, value in given.items():
             words += ["--build-arg", f"{name}={value}"]
-        environment = {"SOURCE_DATE_EPOCH": str(context.epoch)}
+        # docker's way to say what --timestamp says to the others, newer versions of which refuse both at once.
+        environment = {"SOURCE_DATE_EPOCH": str(context.epoch)} if self.name == "docker" else {}
         call([*words, context.folder], f"build {tag}", environment=environment)
 
     def _build(self, epoch: int) -> list[str]:

@@ -16,6 +16,11 @@ from typing import Any
 from command import Failed
 
 INVOCATIONS = "/2018-06-01/runtime/invocation"
+INVOCATION = {
+    "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:checked",
+    "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
+}
 PATIENCE_SECONDS = 30
 TIMEOUT_MS = 60_000
 # The defaults of serverless.yml.
@@ -31,13 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.polls.put(time.monotonic())
             if (event := self.server.events.get()) is not None:
                 deadline = int(time.time() * 1000) + TIMEOUT_MS
-                headers = {
-                    "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
-                    "Lambda-Runtime-Deadline-Ms": str(deadline),
-                    "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:checked",
-                    "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
-                }
-                return self._answer(200, event, headers)
+                return self._answer(200, event, {**INVOCATION, "Lambda-Runtime-Deadline-Ms": str(deadline)})
         else:
             # An extension waits for events, of which none comes.
             self.server.over.wait()

@@ -17,6 +17,7 @@ from engine import DOCKERFILE
 from registry import Image
 
 BINARY = "COPY --from=binaries /out/processor/bootstrap"
+CONSUMER = BINARY.replace("processor", "consumer")
 RECIPES = "COPY --from=binaries /out/recipes/ /var/task/recipes/"
 COMMAND = 'CMD ["processor"]'
 
@@ -75,9 +76,9 @@ FAULTS = [
     Fault("a script instead of a binary", "is no ELF binary", binary=lambda _: b"#!/bin/sh\n"),
     Fault("a path of this machine in the binary", "a path of this", binary=lambda b: b + bytes(ROOT) + b"/"),
     Fault("21 MB more", "MB uncompressed, more than", binary=lambda b: b + bytes(21_000_000)),
-    Fault("the consumer's binary", "is not the processor", (f"{BINARY} ", f"{BINARY.replace('processor', 'consumer')} ")),
+    Fault("the consumer's binary", "is not the processor", (f"{BINARY} ", f"{CONSUMER} ")),
     Fault("a binary that can't be executed", "has mode 0644", (BINARY, BINARY.replace(" ", " --chmod=0644 ", 1))),
-    Fault("the binary in /var/task", "/var/runtime/bootstrap is missing", (f"{BINARY} /var/runtime/", f"{BINARY} /var/task/")),
+    Fault("the binary in /var/task", "runtime/bootstrap is missing", (f"{BINARY} /var/runtime", f"{BINARY} /var/task")),
     Fault("files of somebody else", "not to root", (BINARY, BINARY.replace(" ", " --chown=993:990 ", 1))),
     Fault("a file more", "has no business there", add=f"{BINARY} /var/task/bootstrap"),
     Fault("no recipes", "recipes/README.md is missing", (RECIPES, "")),

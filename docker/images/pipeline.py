@@ -1,7 +1,9 @@
 """A file through both images: S3, SNS and SQS are MiniStack's, Lambda is ours."""
 
 import csv
+import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ class Account:
     """Buckets, topic and queues, as far as the two functions need them."""
 
     def __init__(self, endpoint: str) -> None:
+        # A profile of the caller's has no business here, and may not exist for root.
+        os.environ.pop("AWS_PROFILE", None)
         session = botocore.session.Session()
         session.set_credentials("test", "test")
         config = Config(region_name=REGION, s3={"addressing_style": "path"})
@@ -103,10 +107,9 @@ def drive(images: dict[str, Image], roots: dict[str, Path]) -> dict[str, Any]:
         account = Account(f"http://{address}")
         source = SAMPLE.read_bytes()
         account.s3.put_object(Bucket="checked-input", Key=KEY, Body=source)
-        notice = account.notice()
         given = account.environment | {"TOPIC_ARN": account.topic}
         with _started("processor", images, roots, given) as processor:
-            processor.invoke(notice)
+            processor.invoke(account.notice())
         receipt = json.loads(account.read(f"receipts/{KEY}.json"))
         _compare(account, source, receipt)
         given = account.environment | {"DLQ_URL": account.dead_letters}
@@ -130,8 +133,12 @@ def _compare(account: Account, source: bytes, receipt: dict[str, Any]) -> None:
     # A blank line is no row.
     header, *rows = filter(None, csv.reader(source.decode().splitlines()))
     kept = [row for row in rows if len(row) == len(header)]
-    if list(csv.reader(account.read(f"clean/{KEY}").decode().splitlines())) != [header, *kept]:
+    clean = account.read(f"clean/{KEY}")
+    if list(csv.reader(clean.decode().splitlines())) != [header, *kept]:
         raise Failed("the clean file does not hold the sample's rows")
+    # The ETag of what was put in one piece.
+    if [output["etag"] for output in receipt["outputs"]] != [hashlib.md5(clean).hexdigest()]:
+        raise Failed(f"the receipt vouches for another output: {receipt['outputs']}")
     counts = {"rows_in": len(rows), "rows_out": len(kept), "rows_rejected": len(rows) - len(kept)}
     if {name: receipt["counts"][name] for name in counts} != counts:
         raise Failed(f"the receipt counts {receipt['counts']}, the sample has {counts}")
