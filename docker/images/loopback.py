@@ -15,9 +15,7 @@ PATIENCE_SECONDS = 60
 
 
 @contextlib.contextmanager
-def server(
-    name: str, health: str, prepare: Callable[[Path, int], tuple[list[str], dict[str, str]]]
-) -> Iterator[str]:
+def server(name: str, health: str, prepare: Callable[[Path, int], tuple[list[str], dict[str, str]]]) -> Iterator[str]:
     """Runs the command and environment that `prepare` gives for a folder and a port; for its address, once it answers.
 
     The environment is all that it gets: nothing of the caller's AWS configuration may reach a function.

@@ -83,9 +83,9 @@ def serve() -> Iterator[Registry]:
     def prepare(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         storage = {"filesystem": {"rootdirectory": str(folder / "data")}}
         document = {"version": "0.1", "storage": storage, "http": {"addr": f"127.0.0.1:{port}"}}
-        # JSON is YAML.
         settings = folder / "config.yml"
-        settings.write_text(json.dumps({**document, "log": {"level": "error", "accesslog": {"disabled": True}}}), "utf-8")
+        # JSON is YAML.
+        settings.write_text(json.dumps(document), "utf-8")
         return [str(program), "serve", str(settings)], {}
 
     with loopback.server("registry", "/v2/", prepare) as host:
