@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 import binaries
 from binaries import ARCHITECTURES, FUNCTIONS, HOST
@@ -44,17 +45,16 @@ def say(text: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="images",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    form: dict[str, Any] = {
+        "epilog": EXAMPLES,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+    parser = argparse.ArgumentParser(prog="images", description=__doc__, **form)
     commands = parser.add_subparsers(dest="command", required=True, metavar="build|check|mutate")
-    build = commands.add_parser("build", help="build both images", allow_abbrev=False)
-    check = commands.add_parser("check", help="build both images and check them", allow_abbrev=False)
-    mutate = commands.add_parser("mutate", help="see that the check finds faults", allow_abbrev=False)
+    build = commands.add_parser("build", help="build both images", description=__doc__, **form)
+    check = commands.add_parser("check", help="build both images and check them", description=__doc__, **form)
+    mutate = commands.add_parser("mutate", help="see that the check finds faults", description=__doc__, **form)
     for command, default in ((build, "arm64"), (check, HOST), (mutate, HOST)):
         command.add_argument(
             "--arch", choices=ARCHITECTURES, default=default, help=f"architecture of the functions (default: {default})"
