@@ -1,0 +1,76 @@
+"""What has to hold of the deployed system's template before it leaves this machine.
+
+    python3 local/check            package each stage in four regions; compare with the golden templates; check the rules
+    python3 local/check update     package, and keep the result as the golden templates
+    python3 local/check mutations  put faults into serverless.yml, one at a time: each has to be caught
+
+Needs `npm ci` first; neither credentials nor docker nor the network.
+"""
+
+import argparse
+import sys
+
+import golden
+from package import OSLS, PackagingFailed, package
+from rules import RULES, faults
+from template import Template
+
+# Everything that a parameter can add: a second look at the template with all of it.
+EVERYTHING = {
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000",
+    "SubnetIds": "subnet-00000000,subnet-11111111",
+    "SecurityGroupIds": "sg-00000000",
+    "ProcessorReservedConcurrency": "5",
+    "AlertEmail": "on-call@example.com",
+}
+
+
+def broken_rules(body, provider):
+    """The faults of a packaged template, with every choice left open and with every choice made."""
+    seen = {}
+    for parameters, where in ({}, ""), (EVERYTHING, " (with key, VPC, limit and address)"):
+        for name, fault in faults(Template(body, parameters, provider)):
+            seen.setdefault((name, fault), where)
+    return [(name, fault.resource, fault.message + where) for (name, fault), where in seen.items()]
+
+
+def check():
+    """Compares and checks; the number of faults."""
+    packages = golden.package_all()
+    differences = list(golden.compare(packages))
+    print("\n".join(differences), end="\n" if differences else "")
+    # What is asked for by parameters reaches the template.
+    packages["dev", "x86_64"] = package(params=["architecture=x86_64"])
+    broken = {}
+    for (stage, where), (template, provider) in packages.items():
+        for fault in broken_rules(template, provider):
+            broken.setdefault(fault, []).append(f"{stage} {where}")
+    for (name, resource, message), cases in broken.items():
+        print(f"{resource}: {message} [{name}; {', '.join(cases)}]")
+    print(f"{len(packages)} packaged templates, {len(RULES)} rules: {len(differences)} differences, {len(broken)} faults")
+    return len(differences) + len(broken)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["check", "update", "mutations"], default="check")
+    what = parser.parse_args().what
+    if not OSLS.exists():
+        sys.exit("osls is not installed; run `npm ci` in the repository's root first")
+    try:
+        match what:
+            case "check":
+                sys.exit(1 if check() else 0)
+            case "update":
+                for path, fresh in golden.goldens(golden.package_all()).items():
+                    path.write_text(fresh, "utf-8")
+            case "mutations":
+                import mutations
+
+                sys.exit(1 if mutations.run() else 0)
+    except PackagingFailed as failed:
+        sys.exit(f"osls package failed:\n{failed}")
+
+
+if __name__ == "__main__":
+    main()
