@@ -1,6 +1,6 @@
 """What has to hold of the deployed system's template before it leaves this machine.
 
-    python3 local/check            package each stage in four regions; compare with the golden templates; check the rules
+    python3 local/check            package each stage in several regions; compare with the golden templates; check the rules
     python3 local/check update     package, and keep the result as the golden templates
     python3 local/check mutations  put faults into serverless.yml, one at a time: each has to be caught
 
@@ -12,27 +12,8 @@ import sys
 
 import golden
 from package import OSLS, PackagingFailed, package
-from rules import RULES, faults
-from template import Template
-
-# Everything that a parameter can add: a second look at the template with all of it.
-EVERYTHING = {
-    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000",
-    "SubnetIds": "subnet-00000000,subnet-11111111",
-    "SecurityGroupIds": "sg-00000000",
-    "ProcessorReservedConcurrency": "5",
-    "AlertEmail": "on-call@example.com",
-}
-
-
-def broken_rules(body, provider):
-    """The faults of a packaged template, with every choice left open and with every choice made."""
-    seen = {}
-    for parameters, where in ({}, ""), (EVERYTHING, " (with key, VPC, limit and address)"):
-        for name, fault in faults(Template(body, parameters, provider)):
-            seen.setdefault((name, fault), where)
-    return [(name, fault.resource, fault.message + where) for (name, fault), where in seen.items()]
-
+from rules import RULES
+from scenarios import broken_rules
 
 def check():
     """Compares and checks; the number of faults."""
@@ -45,8 +26,9 @@ def check():
     for (stage, where), (template, provider) in packages.items():
         for fault in broken_rules(template, provider):
             broken.setdefault(fault, []).append(f"{stage} {where}")
-    for (name, resource, message), cases in broken.items():
-        print(f"{resource}: {message} [{name}; {', '.join(cases)}]")
+    for fault, cases in broken.items():
+        everywhere = len(cases) == len(packages)
+        print(f"{fault}" + ("" if everywhere else f" ({', '.join(cases)})"))
     print(f"{len(packages)} packaged templates, {len(RULES)} rules: {len(differences)} differences, {len(broken)} faults")
     return len(differences) + len(broken)
 

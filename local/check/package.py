@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -26,24 +27,37 @@ def image(region):
     return f"{ACCOUNT}.dkr.ecr.{region}.{suffix}/penstock@sha256:" + "0" * 64
 
 
-def package(stage="dev", region="us-east-1", params=(), root=ROOT):
-    """The template of a stage in a region, and what serverless.yml says of its provider."""
-    with tempfile.TemporaryDirectory(prefix="penstock-template-") as out:
-        command = [OSLS, "package", "--stage", stage, "--region", region, "--package", out]
+def copy_sources(to):
+    """What packaging reads, copied: osls writes beside it, and several can run at once."""
+    shutil.copy(ROOT / "serverless.yml", to)
+    shutil.copytree(ROOT / "deploy", Path(to, "deploy"))
+
+
+def package(stage="dev", region="us-east-1", params=(), edit=None):
+    """The template of a stage in a region, and what serverless.yml says of its provider.
+
+    `edit` changes the copy of the sources, whose folder it is given.
+    """
+    with tempfile.TemporaryDirectory(prefix="penstock-template-") as sources:
+        copy_sources(sources)
+        if edit:
+            edit(Path(sources))
+        command = [OSLS, "package", "--stage", stage, "--region", region]
         for param in (f"processorImage={image(region)}", f"consumerImage={image(region)}", *params):
             command += ["--param", param]
         # Neither the caller's AWS configuration nor credentials: packaging must need none.
         environment = {
             "PATH": os.environ["PATH"],
-            "HOME": out,
+            "HOME": sources,
             "AWS_ENDPOINT_URL": CLOSED,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=sources, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             raise PackagingFailed((done.stderr + done.stdout).strip())
-        template = json.loads(Path(out, "cloudformation-template-update-stack.json").read_text("utf-8"))
-        state = json.loads(Path(out, "serverless-state.json").read_text("utf-8"))
+        packaged = Path(sources, ".serverless")
+        template = json.loads((packaged / "cloudformation-template-update-stack.json").read_text("utf-8"))
+        state = json.loads((packaged / "serverless-state.json").read_text("utf-8"))
     return template, state["service"]["provider"]
 
 

@@ -1,6 +1,5 @@
 """The template as a whole."""
 
-import json
 import re
 
 from package import ACCOUNT
@@ -66,11 +65,3 @@ def outputs_are_there(template):
     """The stack's outputs are how people and programs find its buckets and queues."""
     for name in sorted(OUTPUTS - template.body.get("Outputs", {}).keys()):
         yield Fault(name, "is an output that the docs and `penstock` rely on")
-
-
-@rule
-def cloudformation_takes_it(template):
-    """CloudFormation's limits: 1 MB of template, 500 resources, 200 parameters and outputs."""
-    size = len(json.dumps(template.body).encode())
-    if size > 1_000_000 or len(template.resources) > 500 or len(template.body.get("Outputs", {})) > 200:
-        yield Fault("the template", f"is beyond CloudFormation's limits: {size} bytes")
