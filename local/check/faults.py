@@ -241,15 +241,24 @@ FUNCTIONS = [
     ),
     Fault(
         "an image by its tag", YML, "\n  consumer:\n", "${param:consumerImage, 'consumer'}",
-        "123456789012.dkr.ecr.us-east-1.amazonaws.com/penstock:latest", "osls", "",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/penstock:latest", "osls", "credentials not found",
+    ),
+    Fault(
+        "the same, past osls", YML, "\n      ConsumerLambdaFunction:\n", "Properties:",
+        "Properties:\n          Code:\n            ImageUri: 123456789012.dkr.ecr.us-east-1.amazonaws.com/penstock:latest",
+        "images_are_pinned", "by digest",
     ),
     Fault(
         "more memory than Lambda has", YML, PARAMS, "processorMemory: 1769", "processorMemory: 20480",
-        "sizes_are_lambdas", "ProcessorLambdaFunction",
+        "osls", "processor.memorySize",
+    ),
+    Fault(
+        "the same, past osls", YML, "\n      ProcessorLambdaFunction:\n",
+        "Properties:", "Properties:\n          MemorySize: 20480", "sizes_are_lambdas", "20480 MiB",
     ),
     Fault(
         "a longer time-out than Lambda has", YML, PARAMS, "processorTimeout: 900", "processorTimeout: 1200",
-        "sizes_are_lambdas", "ProcessorLambdaFunction",
+        "osls", "processor.timeout",
     ),
     Fault(
         "no topic in the processor's environment", YML, "\n  processor:\n", "TOPIC_ARN: !Ref EventTopic", None,
@@ -281,7 +290,7 @@ FUNCTIONS = [
     ),
     Fault(
         "events may wait for longer than Lambda lets them", YML, PARAMS,
-        "maximumEventAge: 21600", "maximumEventAge: 86400", "failed_events_are_kept", "86400",
+        "maximumEventAge: 21600", "maximumEventAge: 86400", "osls", "processor.maximumEventAge",
     ),
     Fault(
         "an event name that S3 does not know", YML, "\n      InputBucket:\n",
@@ -453,7 +462,7 @@ WHOLE = [
         "Condition: HasAlertEmail", "Condition: HasEmail", "cfn-lint", "HasEmail",
     ),
     Fault(
-        "a setting that osls does not know", YML, "\n  processor:\n", "memorySize:", "memory:", "osls", "memory",
+        "a setting that osls does not know", YML, "\n  processor:\n", "memorySize:", "memory:", "osls", "unrecognized property 'memory'",
     ),
 ]  # fmt: skip
 

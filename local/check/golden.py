@@ -36,6 +36,8 @@ def package_all():
     with ThreadPoolExecutor(2) as pool:
         packages = dict(zip(CASES, pool.map(lambda case: package(*case), CASES)))
     PACKAGED.mkdir(parents=True, exist_ok=True)
+    for old in PACKAGED.glob("*.json"):
+        old.unlink()
     for (stage, region), (template, _) in packages.items():
         (PACKAGED / f"{stage}-{region}.json").write_text(written(template), "utf-8")
     return packages
