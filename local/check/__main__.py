@@ -1,6 +1,6 @@
 """What has to hold of the deployed system's template before it leaves this machine.
 
-    python3 local/check            package each stage in several regions; compare with the golden templates; check the rules
+    python3 local/check            package stages and regions; compare with the golden templates; check the rules
     python3 local/check update     package, and keep the result as the golden templates
     python3 local/check mutations  put faults into serverless.yml, one at a time: each has to be caught
 
@@ -14,6 +14,7 @@ import golden
 from package import OSLS, PackagingFailed, package
 from rules import RULES
 from scenarios import broken_rules
+
 
 def check():
     """Compares and checks; the number of faults."""
@@ -29,7 +30,8 @@ def check():
     for fault, cases in broken.items():
         everywhere = len(cases) == len(packages)
         print(f"{fault}" + ("" if everywhere else f" ({', '.join(cases)})"))
-    print(f"{len(packages)} packaged templates, {len(RULES)} rules: {len(differences)} differences, {len(broken)} faults")
+    counted = f"{len(differences)} differences, {len(broken)} faults"
+    print(f"{len(packages)} packaged templates, {len(RULES)} rules: {counted}")
     return len(differences) + len(broken)
 
 

@@ -71,7 +71,5 @@ def compare(packages):
 
 def difference(before, after, was, now, context):
     """A unified diff, without line numbers: they would change with every line above."""
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), was, now, n=context
-    )
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), was, now, n=context)
     return "".join(re.sub(r"^@@ .* @@$", "@@", line, flags=re.M) for line in lines)

@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
-from faults import FAULTS, Fault
+from mutants import MUTANTS
+from mutants.edit import Mutant
 from package import ROOT, PackagingFailed, package, written
 from rules import RULES
 from scenarios import broken_rules
@@ -28,9 +28,9 @@ class Edited(Exception):
 
 
 class Caught(NamedTuple):
-    """What became of a fault."""
+    """What became of a mutant."""
 
-    fault: Fault
+    mutant: Mutant
     # Whether it was caught by what has to catch it.
     ok: bool
     # Whether the golden template would show it; none where it was not even packaged.
@@ -38,20 +38,20 @@ class Caught(NamedTuple):
     message: str
 
 
-def put_in(fault, sources):
+def put_in(mutant, sources):
     """Makes the fault's edit in a copy of the sources."""
-    path = sources / fault.file
+    path = sources / mutant.file
     source = path.read_text("utf-8")
-    if source.count(fault.below) != 1:
-        raise Edited(f"{fault.file} has {source.count(fault.below)} times {fault.below!r}, not once")
-    start = source.index(fault.below)
-    at = source.find(fault.old, start)
+    if source.count(mutant.below) != 1:
+        raise Edited(f"{mutant.file} has {source.count(mutant.below)} times {mutant.below!r}, not once")
+    start = source.index(mutant.below)
+    at = source.find(mutant.old, start)
     if at < 0:
-        raise Edited(f"{fault.file} has no {fault.old!r} below {fault.below!r}")
-    if fault.new is None:
+        raise Edited(f"{mutant.file} has no {mutant.old!r} below {mutant.below!r}")
+    if mutant.new is None:
         path.write_text(without_block(source, at), "utf-8")
     else:
-        path.write_text(source[:at] + fault.new + source[at + len(fault.old) :], "utf-8")
+        path.write_text(source[:at] + mutant.new + source[at + len(mutant.old) :], "utf-8")
 
 
 def without_block(source, at):
@@ -76,22 +76,22 @@ def lint(template):
         return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def attempt(fault, golden):
+def attempt(mutant, golden):
     """Puts a fault in, and sees who finds it."""
     try:
-        template, provider = package(edit=lambda sources: put_in(fault, sources))
+        template, provider = package(edit=lambda sources: put_in(mutant, sources))
     except PackagingFailed as failed:
-        reasons = [line for line in str(failed).splitlines() if fault.hint in line]
-        ok = fault.by == "osls" and bool(reasons)
-        return Caught(fault, ok, None, (reasons or str(failed).splitlines())[0].strip())
+        reasons = [line for line in str(failed).splitlines() if mutant.hint in line]
+        ok = mutant.by == "osls" and bool(reasons)
+        return Caught(mutant, ok, None, (reasons or str(failed).splitlines())[0].strip())
     shows = template != golden
-    if fault.by == "cfn-lint":
-        lines = [line for line in lint(template).splitlines() if fault.hint in line]
-        return Caught(fault, bool(lines), shows, lines[0].split(":", 5)[-1] if lines else "cfn-lint is content")
+    if mutant.by == "cfn-lint":
+        lines = [line for line in lint(template).splitlines() if mutant.hint in line]
+        return Caught(mutant, bool(lines), shows, lines[0].split(":", 5)[-1] if lines else "cfn-lint is content")
     broken = broken_rules(template, provider)
-    found = [str(b) for b in broken if b.rule == fault.by and fault.hint in f"{b.resource}: {b.message}"]
+    found = [str(b) for b in broken if b.rule == mutant.by and mutant.hint in f"{b.resource}: {b.message}"]
     others = ", ".join(sorted({b.rule for b in broken})) or "no rule"
-    return Caught(fault, bool(found), shows, found[0] if found else f"caught by {others} instead")
+    return Caught(mutant, bool(found), shows, found[0] if found else f"caught by {others} instead")
 
 
 def run():
@@ -104,12 +104,12 @@ def run():
     # A fault that can't be put in is one that was not tried.
     with ThreadPoolExecutor(WORKERS) as pool:
         results = []
-        for fault, result in zip(FAULTS, pool.map(lambda fault: _attempted(fault, golden), FAULTS)):
+        for mutant, result in zip(MUTANTS, pool.map(lambda mutant: _attempted(mutant, golden), MUTANTS)):
             results.append(result)
-            print(f"{'ok  ' if result.ok else 'FAIL'} {fault.what:<52} {fault.by}\n       {result.message[:150]}")
+            print(f"{'ok  ' if result.ok else 'FAIL'} {mutant.what:<52} {mutant.by}\n       {result.message[:150]}")
             sys.stdout.flush()
     survived = [result for result in results if not result.ok]
-    idle = sorted({rule.__name__ for rule in RULES} - {result.fault.by for result in results})
+    idle = sorted({rule.__name__ for rule in RULES} - {result.mutant.by for result in results})
     for name in idle:
         print(f"FAIL no fault triggers the rule {name}")
     shown = [result.shows for result in results if result.shows is not None]
@@ -121,8 +121,8 @@ def run():
     return len(survived) + len(idle)
 
 
-def _attempted(fault, golden):
+def _attempted(mutant, golden):
     try:
-        return attempt(fault, golden)
+        return attempt(mutant, golden)
     except Edited as error:
-        return Caught(fault, False, None, str(error))
+        return Caught(mutant, False, None, str(error))

@@ -88,8 +88,11 @@ def uploads_have_versions(template):
     bucket = template.properties("InputBucket")
     if bucket.get("VersioningConfiguration", {}).get("Status") != "Enabled":
         yield Fault("InputBucket", "needs versions: VersioningConfiguration: Status: Enabled")
-    days = [rule["NoncurrentVersionExpiration"].get("NoncurrentDays", 0) for rule in _lifecycle(bucket)
-            if "NoncurrentVersionExpiration" in rule and "Prefix" not in rule]  # fmt: skip
+    days = [
+        lifecycle["NoncurrentVersionExpiration"].get("NoncurrentDays", 0)
+        for lifecycle in _lifecycle(bucket)
+        if "NoncurrentVersionExpiration" in lifecycle and "Prefix" not in lifecycle
+    ]
     if not days:
         yield Fault("InputBucket", "keeps overwritten uploads for ever: NoncurrentVersionExpiration is missing")
     elif min(days) < 15:

@@ -100,8 +100,8 @@ def logs_end(template):
 @rule
 def failed_events_are_kept(template):
     """Lambda drops an asynchronous event that failed three times or waited too long, unless a destination takes it."""
-    configs = [c for _, c in template.of_type("AWS::Lambda::EventInvokeConfig") if text(c["FunctionName"]) == f"${{{PROCESSOR}}}"]  # fmt: skip
-    config = configs[0] if len(configs) == 1 else {}
+    configs = {text(c["FunctionName"]): c for _, c in template.of_type("AWS::Lambda::EventInvokeConfig")}
+    config = configs.get(f"${{{PROCESSOR}}}", {})
     destination = text(config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", ""))
     if destination != "${FailuresQueue.Arn}":
         yield Fault(PROCESSOR, f"its failed events go to {destination or 'nowhere'}: onFailure has to be FailuresQueue")
