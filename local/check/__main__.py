@@ -13,7 +13,15 @@ import sys
 import golden
 from package import OSLS, PackagingFailed, package
 from rules import RULES
-from scenarios import broken_rules
+from scenarios import CHOSEN, SCENARIOS, Broken, broken_rules
+
+
+def not_chosen(template):
+    """A choice that is made by `--param` and does not reach the template."""
+    defaults = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
+    for name, value in SCENARIOS["with everything"].items():
+        if defaults.get(name) != value:
+            yield Broken("check", name, f"is {defaults.get(name)!r} where {value!r} was asked for")
 
 
 def check():
@@ -21,9 +29,9 @@ def check():
     packages = golden.package_all()
     differences = list(golden.compare(packages))
     print("\n".join(differences), end="\n" if differences else "")
-    # What is asked for by parameters reaches the template.
-    packages["dev", "x86_64"] = package(params=["architecture=x86_64"])
-    broken = {}
+    chosen = package(params=["architecture=x86_64", *(f"{name}={value}" for name, value in CHOSEN.items())])
+    packages["dev", "x86_64, every choice made"] = chosen
+    broken = {fault: ["every choice made"] for fault in not_chosen(chosen[0])}
     for (stage, where), (template, provider) in packages.items():
         for fault in broken_rules(template, provider):
             broken.setdefault(fault, []).append(f"{stage} {where}")

@@ -20,6 +20,9 @@ SCENARIOS = {
     "with everything": KEY | VPC | LIMIT | ADDRESS,
 }
 
+# Every choice as `--param` takes it.
+CHOSEN = {name[0].lower() + name[1:]: value for name, value in SCENARIOS["with everything"].items()}
+
 
 class Broken(NamedTuple):
     """A rule that does not hold, and where."""
