@@ -42,7 +42,7 @@ second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
 # Everything CI checks, in its order
-check: fmt lint test second-opinion doc deny template e2e demo
+check: fmt lint test second-opinion doc deny check-deploy e2e demo
 
 # Formatting
 fmt:
@@ -64,15 +64,22 @@ deny:
         && cargo deny check advisories \
         || echo "advisories: their database can't be reached from here; not checked"
 
-# The packaged CloudFormation template is the golden one, and lint finds nothing in it or in the Dockerfile
-template: node-modules python-tools
-    python3 local/template.py --check
+# What would be deployed: golden templates, our rules, cfn-lint; and hadolint on the Dockerfile
+check-template: node-modules python-tools
+    python3 local/check
     {{tools}}/bin/cfn-lint
     {{tools}}/bin/hadolint docker/Dockerfile
 
-# Packages the template anew after a change to serverless.yml
+# Packages the golden templates anew, after a change to serverless.yml or deploy/
 template-update: node-modules
-    python3 local/template.py
+    python3 local/check update
+
+# Over a hundred faults put into serverless.yml and deploy/, one at a time: each has to be caught
+mutations: node-modules python-tools
+    python3 local/check mutations
+
+# All that can be proven of a deployment without an AWS account
+check-deploy: check-template mutations
 
 # Both functions' images, with docker, podman or buildah; for arm64 without emulation
 images *ARGS: image-tools

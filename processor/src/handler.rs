@@ -225,6 +225,10 @@ fn report(processor: &Processor, key: &str, outcome: &Outcome, trace_id: &str) {
                 duration_ms = receipt.timing.duration_ms,
                 "processed"
             );
+            // A line for each reason, so that a query over many files can group by it.
+            for (reason, rows) in receipt.rejects.iter().flat_map(|rejects| &rejects.by_reason) {
+                tracing::info!(reason, rows, "rejected");
+            }
             (processor.emit)(&metrics::of_receipt(receipt, &processor.function, trace_id));
         }
         Outcome::Failed(receipt) => {

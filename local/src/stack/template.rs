@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// What `serverless.yml` became when it was last packaged; `local/template.py` keeps it.
+/// What `serverless.yml` became when it was last packaged; `just template-update` keeps it.
 pub(super) const GOLDEN: &str = include_str!("../../template.json");
 
 /// The functions by their logical ids, and the binaries that they run.
@@ -120,6 +120,7 @@ pub(super) fn localize(
     resources.retain(|id, _| dropped.iter().all(|dropped| dropped.id != *id));
     for (id, resource) in resources.iter_mut() {
         forget(resource, &dropped);
+        hide_alarms(resource, &dropped);
         let kind = resource["Type"].as_str().unwrap_or_default().to_owned();
         let Some(properties) = resource.get_mut("Properties").and_then(Value::as_object_mut) else {
             continue;
@@ -183,6 +184,22 @@ fn forget(resource: &mut Value, dropped: &[Dropped]) {
         Some(id) if was_dropped(id) => drop(resource.remove("DependsOn")),
         _ => {}
     }
+}
+
+/// Takes what was dropped off a dashboard's list of alarms, which names them all.
+fn hide_alarms(resource: &mut Value, dropped: &[Dropped]) {
+    let body = match resource["Type"].as_str() {
+        Some("AWS::CloudWatch::Dashboard") => resource.pointer_mut("/Properties/DashboardBody/Fn::Sub"),
+        _ => None,
+    };
+    let Some(Value::String(text)) = body else { return };
+    // One that is no JSON is for the server to refuse.
+    let Ok(mut dashboard) = serde_json::from_str::<Value>(text) else { return };
+    let widgets = dashboard["widgets"].as_array_mut().into_iter().flatten();
+    for alarms in widgets.filter_map(|widget| widget["properties"]["alarms"].as_array_mut()) {
+        alarms.retain(|alarm| dropped.iter().all(|dropped| *alarm != *format!("${{{}.Arn}}", dropped.id)));
+    }
+    *text = dashboard.to_string();
 }
 
 /// Whether anything refers to the resource, by `Ref`, `Fn::GetAtt` or within an `Fn::Sub`.
@@ -263,6 +280,32 @@ mod tests {
         assert_eq!(resources.keys().collect::<Vec<_>>(), ["Alarm", "Other", "Second"]);
         assert_eq!(resources["Alarm"]["DependsOn"], json!(["Other"]));
         assert_eq!(resources["Second"].get("DependsOn"), None);
+    }
+
+    #[test]
+    fn a_dashboard_goes_without_the_alarms_that_were_left_out() {
+        let resources = |widget: Value| {
+            let body = json!({ "widgets": [widget] }).to_string();
+            json!({
+                "Math": { "Type": "AWS::CloudWatch::Alarm", "Properties": { "Metrics": [] } },
+                "Plain": { "Type": "AWS::CloudWatch::Alarm", "Properties": {} },
+                "Dashboard": {
+                    "Type": "AWS::CloudWatch::Dashboard",
+                    "Properties": { "DashboardBody": { "Fn::Sub": body } },
+                },
+            })
+        };
+        let alarms = json!({ "properties": { "alarms": ["${Math.Arn}", "${Plain.Arn}"] } });
+        let (template, dropped) = localized(&resources(alarms)).unwrap();
+        assert_eq!(dropped.iter().map(|dropped| &*dropped.id).collect::<Vec<_>>(), ["Math"]);
+        let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+        let body: Value = serde_json::from_str(body.as_str().unwrap()).unwrap();
+        assert_eq!(body["widgets"][0]["properties"]["alarms"], json!(["${Plain.Arn}"]));
+
+        let elsewhere = json!({ "properties": { "title": "${Math.Arn}" } });
+        assert!(
+            matches!(localized(&resources(elsewhere)), Err(TemplateError::StillNeeded(id)) if id == "Math")
+        );
     }
 
     #[test]
