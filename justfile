@@ -79,7 +79,7 @@ mutations: node-modules python-tools
     python3 local/check mutations
 
 # All that can be proven of a deployment without an AWS account
-check-deploy: check-template mutations
+check-deploy: check-template mutations check-images
 
 # Both functions' images, with docker, podman or buildah; for arm64 without emulation
 images *ARGS: image-tools
