@@ -11,7 +11,6 @@ use common::contract::{FileEvent, ObjectRef, Receipt, Source, Status};
 use common::store::{S3Store, Store as _};
 use common::telemetry::peak_memory_bytes;
 use common::topic::MemoryTopic;
-use common::trace;
 use indicatif::{HumanBytes, HumanCount};
 use processor::Processor;
 use processor::file::{Outcome, process};
@@ -89,7 +88,7 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
     };
 
     let clock = Clock::start()?;
-    let outcome = process(&processor, source, trace::new_span(None)).await?;
+    let outcome = process(&processor, source).await?;
     let (seconds, cpu_seconds) = clock.read()?;
     let receipt = match outcome {
         Outcome::Processed(receipt) => receipt,
