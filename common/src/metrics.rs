@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn every_metric_named_has_its_value_beside_it() {
-        let line: Value = serde_json::from_str(&duplicate(1000, "f", "k.csv", TraceId::from(1 << 96))).unwrap();
+        let line: Value =
+            serde_json::from_str(&duplicate(1000, "f", "k.csv", TraceId::from(1 << 96))).unwrap();
         let metrics = line["_aws"]["CloudWatchMetrics"][0].clone();
         assert_eq!(metrics["Namespace"], "Penstock");
         assert_eq!(metrics["Dimensions"][0][0], "function");
@@ -86,7 +87,10 @@ mod tests {
             assert!(line[metric["Name"].as_str().unwrap()].is_u64());
         }
         assert_eq!(line["_aws"]["Timestamp"], 1000);
-        assert_eq!((&line["key"], &line["trace_id"]), (&"k.csv".into(), &format!("00000001{:024}", 0).into()));
+        assert_eq!(
+            (&line["key"], &line["trace_id"]),
+            (&"k.csv".into(), &format!("00000001{:024}", 0).into())
+        );
         assert_eq!(line["xray_trace_id"], format!("1-00000001-{:024}", 0));
     }
 }

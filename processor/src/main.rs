@@ -32,7 +32,8 @@ async fn run() -> Result<(), Error> {
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
     trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
-    let (shutdown, store) = (Arc::new(shutdown?), TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
+    let (shutdown, store) =
+        (Arc::new(shutdown?), TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
     let processor = Arc::new(Processor::new(&config, function, Arc::new(store), topic));
     let handle = {

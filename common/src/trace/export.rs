@@ -87,13 +87,16 @@ pub fn start(name: &str, destination: &Destination, sdk: Option<&SdkConfig>) {
 
 /// Makes spans; without [`start`], such as go nowhere.
 pub(super) fn tracer() -> &'static SdkTracer {
-    let tracing = TRACING
-        .get_or_init(|| Tracing { tracer: tracer_of(false, Resource::builder_empty().build()), exporter: None });
+    let tracing = TRACING.get_or_init(|| Tracing {
+        tracer: tracer_of(false, Resource::builder_empty().build()),
+        exporter: None,
+    });
     &tracing.tracer
 }
 
 fn tracer_of(is_sent: bool, resource: Resource) -> SdkTracer {
-    let mut provider = SdkTracerProvider::builder().with_id_generator(XrayIds::default()).with_resource(resource);
+    let mut provider =
+        SdkTracerProvider::builder().with_id_generator(XrayIds::default()).with_resource(resource);
     if is_sent {
         provider = provider.with_span_processor(Keeper);
     }

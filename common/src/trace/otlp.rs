@@ -49,10 +49,8 @@ impl HttpClient for Client {
         let response = self.connector.call(request).await?.try_into_http1x()?;
         let (head, mut body) = response.into_parts();
         let mut bytes = BytesMut::new();
-        while let Some(frame) = std::future::poll_fn(|cx| {
-            http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx)
-        })
-        .await
+        while let Some(frame) =
+            std::future::poll_fn(|cx| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx)).await
         {
             bytes.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
         }

@@ -108,7 +108,11 @@ impl File<'_> {
                 let finished = rejects.writer.finish(&Condition::Always).await;
                 finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?;
             }
-            waits.output.during(clean.writer.drain()).await.map_err(|error| EngineError::Output(io::Error::other(error)))?;
+            waits
+                .output
+                .during(clean.writer.drain())
+                .await
+                .map_err(|error| EngineError::Output(io::Error::other(error)))?;
             Ok(summary)
         };
         let stopped = tokio::select! {
