@@ -6,6 +6,7 @@
 //! - [`process`]: the engine on one local file.
 //! - [`demo`]: files through the whole system, and an account of every row.
 //! - [`up`]: the whole system, to play with.
+//! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
@@ -18,4 +19,5 @@ pub mod process;
 pub mod stack;
 pub mod terminal;
 pub mod up;
+pub mod upload;
 pub mod workspace;

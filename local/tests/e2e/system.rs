@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,8 +11,10 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use common::contract::{CatalogEntry, CatalogStatus, Receipt, Source, Status, catalog_key, receipt_key};
+use common::receiver::SpanReceiver;
 use futures::stream;
 use local::stack::Stack;
+use local::upload::upload;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -21,6 +24,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The system under test.
 pub(crate) struct System {
     pub(crate) stack: Stack,
+    /// Where the functions send their spans, and the uploads of this process.
+    pub(crate) spans: SpanReceiver,
+    /// What was put, and the trace that it began.
+    uploads: Mutex<Vec<(Source, String)>>,
 }
 
 /// An object as a listing shows it.
@@ -31,8 +38,13 @@ pub(crate) struct Listed {
 }
 
 impl System {
-    pub(crate) fn new(stack: Stack) -> Self {
-        Self { stack }
+    pub(crate) fn new(stack: Stack, spans: SpanReceiver) -> Self {
+        Self { stack, spans, uploads: Mutex::default() }
+    }
+
+    /// Every file that was put so far, and the trace that it began.
+    pub(crate) fn uploads(&self) -> Vec<(Source, String)> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn input_bucket(&self) -> &str {
@@ -46,16 +58,18 @@ impl System {
     /// Puts a file into the input bucket. What is returned lacks the sequencer, which only S3's event tells.
     pub(crate) async fn put(&self, key: &str, bytes: &[u8]) -> anyhow::Result<Source> {
         let body = ByteStream::from(bytes.to_vec());
-        let put = self.stack.clients().s3.put_object().bucket(self.input_bucket()).key(key).body(body);
-        let put = put.send().await.with_context(|| format!("put {key}"))?;
-        Ok(Source {
+        let put = upload(&self.stack.clients().s3, self.input_bucket(), key, body).await?;
+        let source = Source {
             bucket: self.input_bucket().to_owned(),
             key: key.to_owned(),
             version_id: put.version_id,
-            etag: put.e_tag.unwrap_or_default().trim_matches('"').to_owned(),
+            etag: put.etag,
             size: bytes.len() as u64,
             sequencer: None,
-        })
+        };
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.push((source.clone(), put.trace_id));
+        Ok(source)
     }
 
     /// Puts a file and waits until it is through.
