@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_DATAGRAM: usize = 1 << 16;
 
 /// A span as it arrived. Ids are hexadecimal, times nanoseconds since 1970.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReceivedSpan {
     /// The resource's `service.name`.
     pub service: String,

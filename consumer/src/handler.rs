@@ -82,6 +82,7 @@ pub struct Consumer {
     alerts: Option<Arc<dyn Topic>>,
     output_bucket: String,
     claim_lease: Duration,
+    max_receives: u32,
     emit: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -93,6 +94,7 @@ impl Consumer {
             alerts,
             output_bucket: config.output_bucket.clone(),
             claim_lease: config.claim_lease,
+            max_receives: config.max_receives,
             emit: Box::new(metrics::emit),
         }
     }
@@ -139,7 +141,7 @@ impl Consumer {
         );
         let work = async {
             let done = self.within_time(record, &delivery, invocation).with_context(context.clone()).await;
-            spans::end(&context, record, &done);
+            spans::end(&context, record, &done, self.max_receives);
             match done {
                 Ok(done) => {
                     log_done(done);

@@ -23,4 +23,3 @@ mod spans;
 mod verify;
 
 pub use handler::{Consumer, HandlerError, Invocation};
-pub use spans::MAX_RECEIVES;

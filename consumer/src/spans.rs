@@ -12,9 +12,6 @@ use opentelemetry::{Context, KeyValue};
 use crate::error::MessageError;
 use crate::process::Done;
 
-/// How often the queue hands a message out before it sets it aside: `maxReceiveCount` in serverless.yml.
-pub const MAX_RECEIVES: u64 = 5;
-
 /// Begins a message's span: under the span that published it, or else under the invocation's.
 pub(crate) fn begin(record: &SqsMessage, publisher: Option<SpanContext>) -> Context {
     let queue = record.event_source_arn.as_deref().unwrap_or_default();
@@ -58,7 +55,14 @@ pub(crate) fn describe(context: &Context, event: &FileEvent) {
 }
 
 /// Ends the span with what became of the message.
-pub(crate) fn end(context: &Context, record: &SqsMessage, done: &Result<Done, MessageError>) {
+///
+/// One that was not done and has been handed out `max_receives` times is on its way to the dead-letter queue.
+pub(crate) fn end(
+    context: &Context,
+    record: &SqsMessage,
+    done: &Result<Done, MessageError>,
+    max_receives: u32,
+) {
     let span = context.span();
     let outcome = match done {
         Ok(Done::Now(CatalogStatus::Processed)) => "processed",
@@ -72,7 +76,7 @@ pub(crate) fn end(context: &Context, record: &SqsMessage, done: &Result<Done, Me
         }
     };
     span.set_attribute(KeyValue::new("penstock.outcome", outcome));
-    if done.is_err() && receives(record) >= MAX_RECEIVES {
+    if done.is_err() && receives(record) >= u64::from(max_receives) {
         span.add_event("dead letter", vec![count_of("penstock.receive_count", receives(record))]);
     }
     span.end();

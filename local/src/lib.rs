@@ -8,6 +8,7 @@
 //! - [`up`]: the whole system, to play with.
 //! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
+//! - [`mod@waterfall`]: a trace, drawn.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
 
@@ -20,4 +21,5 @@ pub mod stack;
 pub mod terminal;
 pub mod up;
 pub mod upload;
+pub mod waterfall;
 pub mod workspace;

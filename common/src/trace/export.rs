@@ -213,3 +213,43 @@ fn resource(name: &str) -> Resource {
     }
     Resource::builder().with_attributes(attributes).build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(variables: &[(&str, &str)]) -> Destination {
+        Destination::from_lookup(|name| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn otlp_comes_before_the_daemon_and_off_before_both() {
+        let otlp = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/");
+        let daemon = ("AWS_XRAY_DAEMON_ADDRESS", "169.254.79.129:2000");
+        let whole = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/spans");
+        let to = |address: &str| Destination::Otlp(address.into());
+        assert_eq!(chosen(&[]), Destination::None);
+        assert_eq!(chosen(&[daemon]), Destination::Daemon("169.254.79.129:2000".parse().unwrap()));
+        assert_eq!(chosen(&[daemon, otlp]), to("http://127.0.0.1:4318/v1/traces"));
+        assert_eq!(chosen(&[daemon, otlp, whole]), to("http://127.0.0.1:4318/spans"));
+        for off in [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")] {
+            assert_eq!(chosen(&[daemon, otlp, off]), Destination::None);
+        }
+        let empty = ("OTEL_EXPORTER_OTLP_ENDPOINT", " ");
+        assert_eq!(chosen(&[daemon, empty]), chosen(&[daemon]));
+    }
+
+    #[test]
+    fn the_daemons_address_is_read_in_both_its_forms() {
+        let chosen = |address| chosen(&[("AWS_XRAY_DAEMON_ADDRESS", address)]);
+        assert_eq!(
+            chosen("tcp:127.0.0.1:2000 udp:127.0.0.2:2001"),
+            Destination::Daemon("127.0.0.2:2001".parse().unwrap())
+        );
+        for bad in ["nowhere", "127.0.0.1", ""] {
+            assert_eq!(chosen(bad), Destination::None, "{bad}");
+        }
+    }
+}

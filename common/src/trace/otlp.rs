@@ -97,3 +97,43 @@ fn xray_region(endpoint: &str) -> Option<&str> {
     let region = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
     (!region.is_empty() && !region.contains('.')).then_some(region)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+
+    use super::*;
+
+    #[test]
+    fn only_xrays_own_endpoint_is_signed_for() {
+        let region = xray_region("https://xray.eu-central-1.amazonaws.com/v1/traces");
+        assert_eq!(region, Some("eu-central-1"));
+        assert_eq!(xray_region("https://xray.cn-north-1.amazonaws.com.cn/v1/traces"), Some("cn-north-1"));
+        for other in [
+            "http://xray.eu-central-1.amazonaws.com/v1/traces",
+            "https://xray.eu-central-1.example.com/v1/traces",
+            "https://xray.amazonaws.com/v1/traces",
+            "https://xray.x.y.amazonaws.com/v1/traces",
+            "https://collector.example/v1/traces",
+        ] {
+            assert_eq!(xray_region(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_xrays_and_covers_the_content() {
+        let endpoint = "https://xray.eu-central-1.amazonaws.com/v1/traces";
+        let credentials = Credentials::new("AKID", "secret", Some("session".into()), None, "test");
+        let signer = Signer::new(endpoint, SharedCredentialsProvider::new(credentials)).unwrap();
+        let mut signatures = Vec::new();
+        for body in [&b"spans"[..], b"other spans"] {
+            let mut request = Request::post(endpoint).body(Bytes::from_static(body)).unwrap();
+            signer.sign(&mut request).await.unwrap();
+            let header = request.headers()["authorization"].to_str().unwrap().to_owned();
+            assert!(header.contains("/eu-central-1/xray/aws4_request"), "{header}");
+            assert_eq!(request.headers()["x-amz-security-token"], "session");
+            signatures.push(header.rsplit('=').next().unwrap().to_owned());
+        }
+        assert_ne!(signatures[0], signatures[1]);
+    }
+}

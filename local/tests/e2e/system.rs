@@ -125,6 +125,13 @@ impl System {
         Ok(Some(bytes))
     }
 
+    /// Deletes an object of the output bucket.
+    pub(crate) async fn remove(&self, key: &str) -> anyhow::Result<()> {
+        let delete = self.stack.clients().s3.delete_object().bucket(self.output_bucket()).key(key);
+        delete.send().await.with_context(|| format!("delete {key}"))?;
+        Ok(())
+    }
+
     /// The keys of the output bucket that contain `part`.
     pub(crate) async fn listed(&self, part: &str) -> anyhow::Result<BTreeMap<String, Listed>> {
         let list = self.stack.clients().s3.list_objects_v2().bucket(self.output_bucket());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
-use common::contract::Source;
+use common::contract::{Source, catalog_key, claim_key};
 use common::receiver::ReceivedSpan;
 use common::trace;
 use serde_json::{Map, Value, json};
@@ -20,18 +20,22 @@ use crate::system::System;
 const BATCH: usize = 10;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
 
-/// Ten files' messages, raw or wrapped, come to the consumer in one batch, and then once more: each keeps its trace.
+/// Ten files' messages, raw or wrapped, come to the consumer in one batch, as if for the first time, and then once more:
+/// each keeps its trace.
 pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
     for raw in [true, false] {
         let name = if raw { "raw" } else { "wrapped" };
         let queue = subscribe(&system, name, raw, &["penstock.file.processed"]).await?;
         let keys: Vec<String> = (0..BATCH).map(|number| format!("traces/{name}-{number}.csv")).collect();
         for key in &keys {
-            system.send(key, b"id\n1\n").await?;
+            let (receipt, _) = system.send(key, b"id\n1\n").await?;
+            system.remove(&catalog_key(&receipt.event_id, receipt.timing.finished_at)).await?;
+            system.remove(&claim_key(&receipt.event_id)).await?;
         }
         let messages = messages_of(&system, &queue, &keys).await?;
-        let records: Vec<Value> = messages.iter().map(|message| record(message)).collect();
+        let records: Vec<Value> = messages.iter().map(record).collect();
         let consumer = &system.stack.outputs().consumer_function;
         let before = batches(&system).len();
         for _ in 0..2 {
@@ -41,7 +45,7 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while batches(&system).len() < before + 2 {
             ensure!(Instant::now() < deadline, "no span with {BATCH} links came");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK).await;
         }
         let traces: BTreeSet<String> = of_keys(&system, &keys);
         ensure!(traces.len() == BATCH, "{} traces of {BATCH} files", traces.len());
@@ -50,10 +54,14 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
             ensure!(linked.len() == BATCH, "{span:?} is linked to {linked:?}");
         }
         for trace in traces {
-            let again = system.spans.of_trace(&trace);
-            let again = again.iter().filter(|span| span.attribute("penstock.outcome") == "done before");
-            // From the function's own queue, and twice from here.
-            ensure!(again.count() == 2, "trace {trace} does not show that the message came again");
+            let spans = system.spans.of_trace(&trace);
+            let outcomes = |outcome: &str| {
+                let of_messages = spans.iter().filter(|span| span.name.starts_with("process "));
+                of_messages.filter(|span| span.attribute("penstock.outcome") == outcome).count()
+            };
+            // By way of the function's own queue, and in the batch; then once more.
+            let seen = (outcomes("processed"), outcomes("done before"));
+            ensure!(seen == (2, 1), "in trace {trace}: {seen:?}");
         }
     }
     Ok(())
@@ -62,7 +70,9 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
 /// The consumer's invocations with a whole batch.
 fn batches(system: &System) -> Vec<ReceivedSpan> {
     let spans = system.spans.spans().into_iter();
-    spans.filter(|span| span.name == system.stack.outputs().consumer_function && span.links.len() == BATCH).collect()
+    spans
+        .filter(|span| span.name == system.stack.outputs().consumer_function && span.links.len() == BATCH)
+        .collect()
 }
 
 /// The traces that were begun for these keys.
@@ -95,7 +105,9 @@ fn record(message: &Message) -> Value {
         attributes.insert(name.clone(), json!({ "stringValue": value.string_value(), "dataType": "String" }));
     }
     let mut system = Map::new();
-    for name in [MessageSystemAttributeName::ApproximateReceiveCount, MessageSystemAttributeName::SentTimestamp] {
+    for name in
+        [MessageSystemAttributeName::ApproximateReceiveCount, MessageSystemAttributeName::SentTimestamp]
+    {
         let value = message.attributes().and_then(|all| all.get(&name));
         system.insert(name.as_str().to_owned(), json!(value));
     }
@@ -125,7 +137,7 @@ pub(crate) async fn all_whole(system: &System) -> anyhow::Result<()> {
         // An invocation's spans are sent after its effect can be seen.
         while let Err(error) = whole(system, source, trace_id) {
             ensure!(Instant::now() < deadline, "{error:#}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
     Ok(())
@@ -144,7 +156,10 @@ fn whole(system: &System, source: &Source, trace_id: &str) -> anyhow::Result<()>
         ensure!(parent.is_none_or(|parent| ids.contains(parent)), "the parent of {span:?} is nowhere");
     }
     for name in ["file", "detect", "publish ", "process "] {
-        ensure!(spans.iter().any(|span| span.name.starts_with(name)), "{key} has no span {name} in {spans:?}");
+        ensure!(
+            spans.iter().any(|span| span.name.starts_with(name)),
+            "{key} has no span {name} in {spans:?}"
+        );
     }
     let ended = |span: &&ReceivedSpan| span.name == "catalogue" && span.error.is_none();
     let last = spans.iter().find(ended).with_context(|| format!("{key} is not catalogued in {trace_id}"))?;
