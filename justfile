@@ -69,6 +69,10 @@ template: node-modules python-tools
     {{tools}}/bin/cfn-lint
     {{tools}}/bin/hadolint docker/Dockerfile
 
+# The samples' traces through a real collector into an imitation of X-Ray
+collector:
+    python3 local/collector.py
+
 # Packages the template anew after a change to serverless.yml
 template-update: node-modules
     python3 local/template.py

@@ -102,6 +102,16 @@ impl RuntimeApi {
 
     /// And with more in its environment.
     pub(crate) fn function_with(&self, s3: &str, environment: &[(&str, &str)]) -> Function {
+        let child = self.command(s3).envs(environment.iter().copied()).spawn().unwrap();
+        Function { child }
+    }
+
+    /// With its log to be read by [`Function::log`]; no more of it than a pipe holds.
+    pub(crate) fn function_with_log(&self, s3: &str) -> Function {
+        Function { child: self.command(s3).stdout(Stdio::piped()).spawn().unwrap() }
+    }
+
+    fn command(&self, s3: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_processor"));
         command.env_clear().envs([
             ("AWS_LAMBDA_RUNTIME_API", self.address.as_str()),
@@ -116,9 +126,8 @@ impl RuntimeApi {
             ("OUTPUT_BUCKET", OUT),
             ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"),
         ]);
-        command.envs(environment.iter().copied());
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        Function { child: command.spawn().unwrap() }
+        command
     }
 
     /// Hands the function an event.
@@ -267,6 +276,15 @@ impl Function {
     pub(crate) fn signal(&self, signal: Signal) {
         let id = self.child.id().expect("it runs");
         kill_process(Pid::from_raw(id.cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Ends the process, and gives the lines of its log.
+    pub(crate) async fn log(self) -> Vec<Value> {
+        self.signal(Signal::TERM);
+        let ended =
+            tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await.expect("it ends").unwrap();
+        let text = String::from_utf8(ended.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Waits for the process's end.

@@ -62,6 +62,8 @@ async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
         let traced = Traced::new().await;
         let csv = b"id,name\n1,sesame\n2,sesame,sesame\n";
         let event = traced.world.upload(KEY, csv, "01").await;
+        // The first is for the receipt, which is not there.
+        traced.world.s3.plan_after(Operation::Get, 1, Fault::TornAt(10));
         let daemon = traced.receiver.daemon();
         // An OTLP endpoint comes first.
         let _function = if by_daemon {
@@ -89,7 +91,7 @@ async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
 
         let transfer = traced.span("transfer", None).await;
         let counted = ["penstock.rows.in", "penstock.ranges", "penstock.parts", "penstock.retries"];
-        assert_eq!(counted.map(|name| transfer.attribute(name)), ["2", "1", "0", "0"], "{transfer:?}");
+        assert_eq!(counted.map(|name| transfer.attribute(name)), ["2", "2", "0", "1"], "{transfer:?}");
         assert_eq!(transfer.attribute("penstock.bytes.in"), csv.len().to_string());
 
         let publish = traced.span("publish events", None).await;
@@ -208,6 +210,41 @@ async fn a_receiver_that_is_silent_gone_or_unheard_of_costs_no_file() {
         function.signal(Signal::TERM);
         assert_eq!(function.ended().await.code(), Some(0), "{receiver:?}");
     }
+}
+
+#[tokio::test]
+async fn every_line_of_the_log_and_the_metrics_name_the_trace() {
+    let (world, api) = (World::new().await, RuntimeApi::start(Extensions::Missing).await);
+    let event = world.upload(KEY, CSV, "01").await;
+    world.s3.plan_after(Operation::Get, 1, Fault::TornAt(10));
+    let function = api.function_with_log(&world.endpoint());
+    api.invoke(&event);
+    assert!(matches!(api.said().await, Said::Response(_)));
+    api.invoke(&serde_json::json!({ "Event": "s3:TestEvent" }));
+    assert!(matches!(api.said().await, Said::Response(_)));
+    let event_id = world.receipt(KEY).unwrap().event_id;
+
+    let lines = function.log().await;
+    let named = |place: &Value, trace_id: &str| {
+        let (seconds, unique) = trace_id.split_at(8);
+        place["trace_id"] == trace_id && place["xray_trace_id"] == format!("1-{seconds}-{unique}")
+    };
+    let of_file = |place: &Value| {
+        named(place, UPLOADER.0) && place["key"] == KEY && place["event_id"] == event_id.as_str()
+    };
+    let said = |message: &str| {
+        let line = lines.iter().find(|line| line["message"].as_str().is_some_and(|m| m.contains(message)));
+        line.unwrap_or_else(|| panic!("{message} in {lines:?}"))
+    };
+    // One of the file's own task, and one of a task that it began.
+    for message in ["processed", "taking up a range"] {
+        let line = said(message);
+        assert!(of_file(&line["span"]), "{line}");
+    }
+    let line = said("test event");
+    assert!(named(&line["span"], LAMBDA.0), "{line}");
+    let metrics = lines.iter().find(|line| line.get("_aws").is_some()).expect("metrics");
+    assert!(of_file(metrics), "{metrics}");
 }
 
 /// How often a process is frozen and thawed.
