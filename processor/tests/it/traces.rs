@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::runtime_api::{Extensions, Function, RuntimeApi, Said, until};
-use crate::world::{CSV, KEY, World};
+use crate::world::{CSV, KEY, World, large};
 
 /// As `World::upload` attaches it, and as the runtime API tells it.
 const UPLOADER: (&str, &str) = ("6923f0000123456789abcdef01234567", "00f067aa0ba902b7");
@@ -60,10 +60,11 @@ fn assert_whole(spans: &[ReceivedSpan]) {
 async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
     for by_daemon in [false, true] {
         let traced = Traced::new().await;
-        let csv = b"id,name\n1,sesame\n2,sesame,sesame\n";
-        let event = traced.world.upload(KEY, csv, "01").await;
+        // Long enough to break off in the middle.
+        let csv = format!("id,name\n{}2,sesame,sesame\n", "1,sesame\n".repeat(200_000)).into_bytes();
+        let event = traced.world.upload(KEY, &csv, "01").await;
         // The first is for the receipt, which is not there.
-        traced.world.s3.plan_after(Operation::Get, 1, Fault::TornAt(10));
+        traced.world.s3.plan_after(Operation::Get, 1, Fault::TornAt(1_500_000));
         let daemon = traced.receiver.daemon();
         // An OTLP endpoint comes first.
         let _function = if by_daemon {
@@ -91,7 +92,7 @@ async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
 
         let transfer = traced.span("transfer", None).await;
         let counted = ["penstock.rows.in", "penstock.ranges", "penstock.parts", "penstock.retries"];
-        assert_eq!(counted.map(|name| transfer.attribute(name)), ["2", "2", "0", "1"], "{transfer:?}");
+        assert_eq!(counted.map(|name| transfer.attribute(name)), ["200001", "2", "0", "1"], "{transfer:?}");
         assert_eq!(transfer.attribute("penstock.bytes.in"), csv.len().to_string());
 
         let publish = traced.span("publish events", None).await;
@@ -215,8 +216,8 @@ async fn a_receiver_that_is_silent_gone_or_unheard_of_costs_no_file() {
 #[tokio::test]
 async fn every_line_of_the_log_and_the_metrics_name_the_trace() {
     let (world, api) = (World::new().await, RuntimeApi::start(Extensions::Missing).await);
-    let event = world.upload(KEY, CSV, "01").await;
-    world.s3.plan_after(Operation::Get, 1, Fault::TornAt(10));
+    let event = world.upload(KEY, &large(2_000_000), "01").await;
+    world.s3.plan_after(Operation::Get, 1, Fault::TornAt(1_500_000));
     let function = api.function_with_log(&world.endpoint());
     api.invoke(&event);
     assert!(matches!(api.said().await, Said::Response(_)));
