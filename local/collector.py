@@ -11,8 +11,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +33,36 @@ STAGES = {"upload", "file", "detect", "verify", "catalogue"}
 
 class Failed(Exception):
     """With what is to be told."""
+
+
+class Door(BaseHTTPRequestHandler):
+    """Stands before X-Ray. This Rotel says of its requests that they are gzip, which they are not, and moto believes it;
+    and what moto refuses of a request shows only in its answer."""
+
+    xray = ""
+    taken = 0
+    refused: list = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = ask(f"{self.xray}{self.path}", body)
+        documents = json.loads(body).get("TraceSegmentDocuments", [])
+        Door.taken += len(documents)
+        Door.refused += json.loads(answer).get("UnprocessedTraceSegments", [])
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def ask(url: str, body: bytes) -> bytes:
+    request = urllib.request.Request(url, body, {"Authorization": CALLER, "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
 
 
 def install() -> None:
@@ -85,9 +117,7 @@ def demo(endpoint: str) -> list:
 def segments(xray: str, trace_id: str) -> dict:
     """The segment documents of a trace, by id."""
     body = json.dumps({"TraceIds": [f"1-{trace_id[:8]}-{trace_id[8:]}"]}).encode()
-    request = urllib.request.Request(f"{xray}/Traces", body, {"Authorization": CALLER})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        traces = json.load(answer)["Traces"]
+    traces = json.loads(ask(f"{xray}/Traces", body))["Traces"]
     documents = [json.loads(segment["Document"]) for trace in traces for segment in trace["Segments"]]
     return {document["id"]: document for document in documents}
 
@@ -112,6 +142,9 @@ def check(xray: str, files: list) -> None:
                 raise Failed(f"{file['key']}: {problem}")
             time.sleep(0.5)
         print(f"{file['key']}: {len(found)} segments in trace {file['trace_id']}")
+    if Door.refused:
+        raise Failed(f"X-Ray refused {Door.refused}")
+    print(f"X-Ray took {Door.taken} segments and refused none")
 
 
 def main() -> None:
@@ -125,7 +158,11 @@ def main() -> None:
         try:
             moto = [VENV / "bin" / "moto_server", "-H", "127.0.0.1", "-p", moto_port]
             children.append(start(moto, moto_port, log, {**os.environ, **AWS}))
-            rotel = [agent, "start", "--exporter", "aws-xray", "--xray-exporter-custom-endpoint", xray]
+            Door.xray = xray
+            door = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+            threading.Thread(target=door.serve_forever, daemon=True).start()
+            before = f"http://127.0.0.1:{door.server_port}"
+            rotel = [agent, "start", "--exporter", "aws-xray", "--xray-exporter-custom-endpoint", before]
             rotel += ["--otlp-http-endpoint", f"127.0.0.1:{otlp_port}"]
             rotel += ["--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--debug-log", "traces"]
             children.append(start(rotel, otlp_port, log, {**os.environ, **AWS}))
