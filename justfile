@@ -35,6 +35,7 @@ test:
 # The whole system on MiniStack: objects, queues, catalogue, and everything that goes wrong
 e2e:
     cargo test --release -p local --test e2e
+    cargo test --release -p local --test e2e -- --udp traces sample repeated
 
 # S3, SNS and SQS by a second opinion: the same code against LocalStack
 second-opinion *ARGS:

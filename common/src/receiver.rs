@@ -105,14 +105,14 @@ impl SpanReceiver {
         Ok(Self { http, udp, received, _tasks: tasks.map(AbortOnDropHandle::new) })
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Where it takes OTLP: for `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.http)
+        format!("http://{}/v1/traces", self.http)
     }
 
-    /// For `AWS_XRAY_DAEMON_ADDRESS`.
-    pub fn daemon(&self) -> String {
-        self.udp.to_string()
+    /// Where it takes what is meant for X-Ray's daemon: for `AWS_XRAY_DAEMON_ADDRESS`.
+    pub fn daemon(&self) -> SocketAddr {
+        self.udp
     }
 
     /// What has arrived so far.

@@ -153,9 +153,23 @@ class Lambda:
     def __init__(self, s3: S3):
         self.seconds, self.errors, self.done = [], [], threading.Event()
         self.began = None
+        owner = {"principalId": "bench"}
+        bucket = {"name": BUCKET, "ownerIdentity": owner, "arn": f"arn:aws:s3:::{BUCKET}"}
         record = {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": "us-east-1",
+            "eventTime": "2026-01-01T00:00:00.000Z",
             "eventName": "ObjectCreated:Put",
-            "s3": {"bucket": {"name": BUCKET}, "object": {"key": KEY, "size": s3.size}},
+            "userIdentity": owner,
+            "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+            "responseElements": {"x-amz-request-id": "bench", "x-amz-id-2": "bench"},
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "configurationId": "bench",
+                "bucket": bucket,
+                "object": {"key": KEY, "size": s3.size},
+            },
         }
         self.event = json.dumps({"Records": [record]}).encode()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, self))

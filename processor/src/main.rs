@@ -32,19 +32,17 @@ async fn run() -> Result<(), Error> {
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
     trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
-    let (shutdown, store) =
-        (Arc::new(shutdown?), TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
+    // For as long as the process lives.
+    let shutdown: &Shutdown = Box::leak(Box::new(shutdown?));
+    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor = Arc::new(Processor::new(&config, function, Arc::new(store), topic));
-    let handle = {
-        let shutdown = Arc::clone(&shutdown);
-        move |event: LambdaEvent<Value>| {
-            let (processor, signal, held) = (Arc::clone(&processor), shutdown.signal(), shutdown.under_way());
-            Box::pin(async move {
-                let _held = held;
-                handler::handle(&processor, event, &signal).await
-            })
-        }
+    let processor: &Processor = Box::leak(Box::new(Processor::new(&config, function, store, topic)));
+    let handle = |event: LambdaEvent<Value>| {
+        let under_way = shutdown.under_way();
+        Box::pin(async move {
+            let _held = under_way;
+            handler::handle(processor, event, &shutdown.signal()).await
+        })
     };
     let runtime = Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "datasource" });
     let ended = tokio::select! { ended = runtime.run() => ended, () = shutdown.over() => Ok(()) };

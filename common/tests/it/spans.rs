@@ -13,8 +13,7 @@ use opentelemetry::trace::TraceContextExt as _;
 #[tokio::test]
 async fn spans_that_fit_no_datagram_together_are_sent_in_several() {
     let receiver = SpanReceiver::start().await.unwrap();
-    let daemon = receiver.daemon().parse().unwrap();
-    trace::start("test", &Destination::Daemon(daemon), None);
+    trace::start("test", &Destination::Daemon(receiver.daemon()), None);
     let ids: Vec<String> = (0..50)
         .map(|_| {
             let context = trace::root("large");

@@ -20,7 +20,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::config::environment;
 use common::receiver::{ReceivedSpan, SpanReceiver};
 use common::trace::{self, Destination};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -92,16 +91,12 @@ async fn send_all(args: &Args, inputs: Vec<Input>, terminal: &Terminal) -> anyho
     let mut options = StackOptions { detached: args.keep, ..StackOptions::default() };
     // What stays would go on sending to a receiver that is gone.
     let mut receiver = None;
-    if options.spans_to.is_none() && !args.keep {
+    if options.spans_to == Destination::None && !args.keep {
         let started = SpanReceiver::start().await.context("receive spans")?;
-        options.spans_to = Some(started.endpoint());
+        options.spans_to = Destination::Otlp(started.endpoint());
         receiver = Some(started);
     }
-    let ours = |name: &str| {
-        let to = options.spans_to.clone().filter(|_| name == "OTEL_EXPORTER_OTLP_ENDPOINT");
-        to.or_else(|| environment(name))
-    };
-    trace::start("penstock", &Destination::from_lookup(ours), None);
+    trace::start("penstock", &options.spans_to, None);
     let stack = Stack::start(&options, terminal).await?;
     let reports = Box::pin(reports(&stack, inputs, Duration::from_secs(args.timeout), terminal)).await;
     trace::flush(FLUSH_WITHIN).await;

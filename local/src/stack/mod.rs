@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use common::config::environment;
+use common::trace::Destination;
 
 pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
 pub use deploy::Outputs;
@@ -46,8 +47,8 @@ pub struct StackOptions {
     pub visibility_seconds: u32,
     /// Whether it outlives this process.
     pub detached: bool,
-    /// Where the functions send their spans, by OTLP over HTTP. By default where `OTEL_EXPORTER_OTLP_ENDPOINT` says.
-    pub spans_to: Option<String>,
+    /// Where the functions send their spans. By default where this process's environment says.
+    pub spans_to: Destination,
 }
 
 impl Default for StackOptions {
@@ -56,7 +57,7 @@ impl Default for StackOptions {
             template: template::GOLDEN.into(),
             visibility_seconds: 2,
             detached: false,
-            spans_to: environment("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            spans_to: Destination::from_lookup(environment),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! objects, the queues and the catalogue.
 //!
 //! `cargo test --release -p local --test e2e`, and `-- NAME…` for those scenarios whose name contains one, and
-//! `--template FILE` for another packaged template than the golden one. One system serves all of them; each keeps to
+//! `--template FILE` for another packaged template than the golden one, and `--udp` for spans as X-Ray's daemon takes
+//! them. One system serves all of them; each keeps to
 //! keys of its own, and they run at the same time.
 //!
 //! # Layout
@@ -83,21 +84,23 @@ async fn main() -> ExitCode {
 
 async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     let mut options = StackOptions { visibility_seconds: VISIBILITY_SECONDS, ..StackOptions::default() };
-    let mut wanted = Vec::new();
+    let (mut wanted, mut by_udp) = (Vec::new(), false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--template" {
             let path = arguments.next().context("--template needs a file")?;
             options.template = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?.into();
+        } else if argument == "--udp" {
+            by_udp = true;
         } else if !argument.starts_with('-') {
             wanted.push(argument);
         }
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
     let spans = SpanReceiver::start().await.context("receive spans")?;
-    options.spans_to = Some(spans.endpoint());
-    let destination = Destination::Otlp(format!("{}/v1/traces", spans.endpoint()));
-    trace::start("e2e", &destination, None);
+    options.spans_to =
+        if by_udp { Destination::Daemon(spans.daemon()) } else { Destination::Otlp(spans.endpoint()) };
+    trace::start("e2e", &options.spans_to, None);
     let system = Arc::new(System::new(Stack::start(&options, terminal).await?, spans));
 
     let mut running = JoinSet::new();

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use common::contract::{CatalogEntry, CatalogStatus, Receipt, Source, Status, catalog_key, receipt_key};
 use common::receiver::SpanReceiver;
+use common::trace;
 use futures::stream;
 use local::stack::Stack;
 use local::upload::upload;
+use opentelemetry::trace::TraceContextExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -70,6 +72,13 @@ impl System {
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         uploads.push((source.clone(), put.trace_id));
         Ok(source)
+    }
+
+    /// The trace that the upload of this version began.
+    pub(crate) fn trace_of(&self, source: &Source) -> anyhow::Result<String> {
+        let mut uploads = self.uploads().into_iter();
+        let ours = uploads.find(|(put, _)| (&put.key, &put.version_id) == (&source.key, &source.version_id));
+        ours.map(|(_, trace_id)| trace_id).with_context(|| format!("{} was not put", source.key))
     }
 
     /// Puts a file and waits until it is through.
@@ -169,6 +178,21 @@ impl System {
         let queue = &self.stack.outputs().event_queue_url;
         self.stack.clients().sqs.send_message().queue_url(queue).message_body(body).send().await?;
         Ok(())
+    }
+
+    /// Puts a message on the event queue, past the topic, as part of a trace of its own, whose id is returned.
+    pub(crate) async fn enqueue_traced(&self, body: &str) -> anyhow::Result<String> {
+        let context = trace::root("enqueue");
+        let mut attributes = BTreeMap::new();
+        trace::inject(context.span().span_context(), &mut attributes);
+        let queue = &self.stack.outputs().event_queue_url;
+        let mut send = self.stack.clients().sqs.send_message().queue_url(queue).message_body(body);
+        for (name, value) in attributes {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+            send = send.message_attributes(name, value);
+        }
+        send.send().await?;
+        Ok(context.span().span_context().trace_id().to_string())
     }
 
     /// What lies in the dead-letter queue; it stays there.

@@ -54,17 +54,38 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
             ensure!(linked.len() == BATCH, "{span:?} is linked to {linked:?}");
         }
         for trace in traces {
-            let spans = system.spans.of_trace(&trace);
-            let outcomes = |outcome: &str| {
-                let of_messages = spans.iter().filter(|span| span.name.starts_with("process "));
-                of_messages.filter(|span| span.attribute("penstock.outcome") == outcome).count()
-            };
             // By way of the function's own queue, and in the batch; then once more.
-            let seen = (outcomes("processed"), outcomes("done before"));
-            ensure!(seen == (2, 1), "in trace {trace}: {seen:?}");
+            shows(&system, &trace, "process ", "processed", 2).await?;
+            shows(&system, &trace, "process ", "done before", 1).await?;
         }
     }
     Ok(())
+}
+
+/// Waits until a trace has so many spans of that name and that outcome; more are wrong.
+pub(crate) async fn shows(
+    system: &System,
+    trace_id: &str,
+    name: &str,
+    outcome: &str,
+    count: usize,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = system.spans.count(|span| {
+            span.trace_id == trace_id
+                && span.name.starts_with(name)
+                && span.attribute("penstock.outcome") == outcome
+        });
+        if seen == count {
+            return Ok(());
+        }
+        ensure!(
+            seen < count && Instant::now() < deadline,
+            "{seen} spans {name} are {outcome} in {trace_id}, instead of {count}"
+        );
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The consumer's invocations with a whole batch.

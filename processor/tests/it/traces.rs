@@ -32,7 +32,7 @@ impl Traced {
     }
 
     fn by_otlp(&self) -> Function {
-        self.function(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &self.receiver.endpoint())])
+        self.function(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &self.receiver.endpoint())])
     }
 
     /// Waits for the span of that name, with an attribute of that value if one is given.
@@ -65,14 +65,14 @@ async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
         let event = traced.world.upload(KEY, &csv, "01").await;
         // The first is for the receipt, which is not there.
         traced.world.s3.plan_after(Operation::Get, 1, Fault::TornAt(1_500_000));
-        let daemon = traced.receiver.daemon();
+        let daemon = traced.receiver.daemon().to_string();
         // An OTLP endpoint comes first.
         let _function = if by_daemon {
             traced.function(&[("AWS_XRAY_DAEMON_ADDRESS", &daemon)])
         } else {
             traced.function(&[
                 ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1"),
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", &traced.receiver.endpoint()),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &traced.receiver.endpoint()),
             ])
         };
         traced.api.invoke(&event);
@@ -165,7 +165,8 @@ async fn lambdas_decision_and_silence_are_the_users_to_choose() {
         let traced = Traced::new().await;
         let event = traced.world.upload(KEY, CSV, "01").await;
         let endpoint = traced.receiver.endpoint();
-        let environment = [environment, &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]].concat();
+        let environment =
+            [environment, &[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint.as_str())]].concat();
         let _function = traced.function(&environment);
         traced.api.invoke(&event);
         assert!(matches!(traced.api.said().await, Said::Response(_)));
@@ -180,7 +181,7 @@ async fn lambdas_decision_and_silence_are_the_users_to_choose() {
     let event = traced.world.upload(KEY, CSV, "01").await;
     let endpoint = traced.receiver.endpoint();
     let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_always_on");
-    let _function = traced.function(&[sampler, ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let _function = traced.function(&[sampler, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &endpoint)]);
     traced.api.invoke(&event);
     assert!(matches!(traced.api.said().await, Said::Response(_)));
     traced.api.asked_for(2).await;
@@ -254,7 +255,7 @@ const FREEZES: usize = 1000;
 #[tokio::test]
 async fn a_thousand_invocations_with_the_process_frozen_in_between_lose_no_span() {
     tokio::join!(
-        Box::pin(frozen_in_between("OTEL_EXPORTER_OTLP_ENDPOINT")),
+        Box::pin(frozen_in_between("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),
         Box::pin(frozen_in_between("AWS_XRAY_DAEMON_ADDRESS"))
     );
 }
