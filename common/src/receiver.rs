@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode as Status};
 use prost::Message as _;
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_DATAGRAM: usize = 1 << 16;
 
 /// A span as it arrived. Ids are hexadecimal, times nanoseconds since 1970.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReceivedSpan {
     /// The resource's `service.name`.
     pub service: String,
@@ -40,6 +42,7 @@ pub struct ReceivedSpan {
     /// Its name.
     pub name: String,
     /// Its kind.
+    #[serde(skip)]
     pub kind: SpanKind,
     /// When it began.
     pub start: u64,
@@ -81,7 +84,27 @@ impl ReceivedSpan {
     }
 }
 
-type Received = Arc<Mutex<Vec<ReceivedSpan>>>;
+/// What has arrived.
+#[derive(Default)]
+struct Spans {
+    all: Vec<ReceivedSpan>,
+    /// Where they are kept, a line each.
+    file: Option<File>,
+}
+
+type Received = Arc<Mutex<Spans>>;
+
+impl Spans {
+    fn keep(&mut self, span: ReceivedSpan) {
+        if let Some(file) = &mut self.file {
+            let line = serde_json::to_string(&span).unwrap_or_default();
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::warn!(error = %error, "a span is not kept");
+            }
+        }
+        self.all.push(span);
+    }
+}
 
 /// A receiver that runs as long as this is held.
 pub struct SpanReceiver {
@@ -94,10 +117,19 @@ pub struct SpanReceiver {
 impl SpanReceiver {
     /// Receives on free ports.
     pub async fn start() -> io::Result<Self> {
+        Self::receive(Spans::default()).await
+    }
+
+    /// And writes each span into `file`, a JSON object a line.
+    pub async fn keeping(file: File) -> io::Result<Self> {
+        Self::receive(Spans { file: Some(file), ..Spans::default() }).await
+    }
+
+    async fn receive(spans: Spans) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
         let (http, udp) = (listener.local_addr()?, socket.local_addr()?);
-        let received = Received::default();
+        let received = Arc::new(Mutex::new(spans));
         let tasks = [
             tokio::spawn(serve(listener, Arc::clone(&received))),
             tokio::spawn(listen(socket, Arc::clone(&received))),
@@ -117,19 +149,19 @@ impl SpanReceiver {
 
     /// What has arrived so far.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).all.clone()
     }
 
     /// How many of a kind have arrived so far.
     pub fn count(&self, is_counted: impl Fn(&ReceivedSpan) -> bool) -> usize {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        received.iter().filter(|span| is_counted(span)).count()
+        received.all.iter().filter(|span| is_counted(span)).count()
     }
 
     /// What has arrived so far of one trace.
     pub fn of_trace(&self, trace_id: &str) -> Vec<ReceivedSpan> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        received.iter().filter(|span| span.trace_id == trace_id).cloned().collect()
+        received.all.iter().filter(|span| span.trace_id == trace_id).cloned().collect()
     }
 }
 
@@ -180,7 +212,9 @@ fn take(content: &[u8], received: &Received) -> bool {
         let attributes = texts(&resource.resource.unwrap_or_default().attributes);
         let service = attributes.get("service.name").map_or("", String::as_str);
         let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        received.extend(spans.map(|span| ReceivedSpan::new(service, span)));
+        for span in spans.map(|span| ReceivedSpan::new(service, span)) {
+            received.keep(span);
+        }
     }
     true
 }

@@ -8,7 +8,8 @@
 //! - [`up`]: the whole system, to play with.
 //! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
-//! - [`mod@waterfall`]: a trace, drawn.
+//! - [`trace`]: one file's trace, as it was received last; [`mod@waterfall`] and `page`: a trace,
+//!   drawn in the terminal and as a page.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
 
@@ -16,9 +17,11 @@ pub mod command;
 pub mod demo;
 pub mod ending;
 pub mod interrupt;
+mod page;
 pub mod process;
 pub mod stack;
 pub mod terminal;
+pub mod trace;
 pub mod up;
 pub mod upload;
 pub mod waterfall;

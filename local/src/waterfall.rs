@@ -9,24 +9,36 @@ const NAME: usize = 26;
 const BAR: usize = 44;
 
 /// A span with how deep it lies.
-struct Row<'a> {
-    span: &'a ReceivedSpan,
-    depth: usize,
+pub(crate) struct Row<'a> {
+    pub(crate) span: &'a ReceivedSpan,
+    pub(crate) depth: usize,
 }
 
-/// The spans of one trace, each a line. Requests to S3 are left out: what they took shows in the stages.
+impl Row<'_> {
+    /// Without the long names of topic and queue.
+    pub(crate) fn name(&self) -> &str {
+        let name = &self.span.name;
+        let is_message = name.starts_with("publish ") || name.starts_with("process ");
+        if is_message { &name[..7] } else { name }
+    }
+}
+
+/// The spans of one trace, each a line.
 pub fn waterfall(spans: &[ReceivedSpan]) -> Vec<String> {
+    let rows = rows(spans);
+    let start = rows.iter().map(|row| row.span.start).min().unwrap_or_default();
+    let end = rows.iter().map(|row| row.span.end).max().unwrap_or_default();
+    rows.iter().map(|row| line(row, start, end)).collect()
+}
+
+/// The spans, each behind its parent. Requests to S3 are left out: what they took shows in the stages.
+pub(crate) fn rows(spans: &[ReceivedSpan]) -> Vec<Row<'_>> {
     let shown: Vec<&ReceivedSpan> = spans.iter().filter(|span| !span.name.starts_with("S3.")).collect();
-    let (Some(start), Some(end)) =
-        (shown.iter().map(|span| span.start).min(), shown.iter().map(|span| span.end).max())
-    else {
-        return Vec::new();
-    };
-    let mut rows = Vec::new();
     let ids: Vec<&str> = shown.iter().map(|span| span.span_id.as_str()).collect();
     let is_root = |span: &ReceivedSpan| span.parent.as_deref().is_none_or(|parent| !ids.contains(&parent));
+    let mut rows = Vec::new();
     under(&shown, &is_root, 0, &mut rows);
-    rows.iter().map(|row| line(row, start, end)).collect()
+    rows
 }
 
 /// Those that `is_child` names, each with those under it, in the order in which they began.
@@ -54,16 +66,10 @@ fn line(row: &Row<'_>, start: u64, end: u64) -> String {
     let from = column(span.start).min(BAR - 1);
     let to = column(span.end).max(from + 1);
     let bar = format!("{}{}", " ".repeat(from), "━".repeat(to - from));
-    let name: String = format!("{}{}", "  ".repeat(*depth), name(span)).chars().take(NAME).collect();
+    let name: String = format!("{}{}", "  ".repeat(*depth), row.name()).chars().take(NAME).collect();
     let took = Duration::from_nanos(span.end.saturating_sub(span.start));
     let mark = span.error.as_ref().map(|_| " failed").unwrap_or_default();
     format!("{name:<NAME$} {bar:<BAR$} {:>8.1} ms{mark}", took.as_secs_f64() * 1e3)
-}
-
-/// Without the long names of topic and queue.
-fn name(span: &ReceivedSpan) -> &str {
-    let is_message = span.name.starts_with("publish ") || span.name.starts_with("process ");
-    if is_message { &span.name[..7] } else { &span.name }
 }
 
 #[cfg(test)]

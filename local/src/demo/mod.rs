@@ -19,9 +19,8 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use common::receiver::{ReceivedSpan, SpanReceiver};
-use common::trace::{self, Destination};
+use common::trace;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
@@ -29,6 +28,7 @@ use crate::ending::Ending;
 use crate::interrupt::unless_interrupted;
 use crate::stack::{Stack, StackOptions};
 use crate::terminal::Terminal;
+use crate::trace::receive;
 use crate::up::{directions, stop_it};
 use crate::waterfall::waterfall;
 use follow::{Followed, Watch, follow};
@@ -89,13 +89,7 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 
 async fn send_all(args: &Args, inputs: Vec<Input>, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut options = StackOptions { detached: args.keep, ..StackOptions::default() };
-    // What stays would go on sending to a receiver that is gone.
-    let mut receiver = None;
-    if options.spans_to == Destination::None && !args.keep {
-        let started = SpanReceiver::start().await.context("receive spans")?;
-        options.spans_to = Destination::Otlp(started.endpoint());
-        receiver = Some(started);
-    }
+    let receiver = receive(&mut options).await?;
     trace::start("penstock", &options.spans_to, None);
     let stack = Stack::start(&options, terminal).await?;
     let reports = Box::pin(reports(&stack, inputs, Duration::from_secs(args.timeout), terminal)).await;
