@@ -36,6 +36,7 @@ test:
 # The whole system on MiniStack: objects, queues, catalogue, and everything that goes wrong
 e2e:
     cargo test --release -p local --test e2e
+    cargo test --release -p local --test e2e -- --udp traces sample repeated
 
 # S3, SNS and SQS by a second opinion: the same code against LocalStack
 second-opinion *ARGS:
@@ -69,6 +70,10 @@ check-template: node-modules python-tools
     python3 local/check
     {{tools}}/bin/cfn-lint
     {{tools}}/bin/hadolint docker/Dockerfile
+
+# The samples' traces through a real collector into an imitation of X-Ray
+collector:
+    python3 local/collector.py
 
 # Packages the golden templates anew, after a change to serverless.yml or deploy/
 template-update: node-modules

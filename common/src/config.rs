@@ -50,6 +50,8 @@ pub struct ConsumerConfig {
     pub alert_topic_arn: Option<String>,
     /// How long a claim holds: longer than the function's time-out.
     pub claim_lease: Duration,
+    /// How often the queue hands a message out before it sets it aside, so that the trace can say which time is the last.
+    pub max_receives: u32,
 }
 
 /// The process's environment.
@@ -63,6 +65,9 @@ const LAMBDA_MAX_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// What the function gets when Lambda does not say how much memory it has.
 const DEFAULT_MEMORY_MIB: u64 = 512;
+
+/// As `maxReceiveCount` in serverless.yml.
+const DEFAULT_MAX_RECEIVES: u32 = 5;
 
 /// 1 TiB: more than the longest run can read.
 pub const DEFAULT_MAX_DECOMPRESSED_BYTES: u64 = 1 << 40;
@@ -120,6 +125,16 @@ impl ConsumerConfig {
                 .map(|arn| topic(arn, "ALERT_TOPIC_ARN"))
                 .transpose()?,
             claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_mins(1),
+            max_receives: match given(&lookup, "MAX_RECEIVE_COUNT") {
+                None => DEFAULT_MAX_RECEIVES,
+                Some(text) => {
+                    let count = text.trim().parse().ok().filter(|count| (1..=1000).contains(count));
+                    count.ok_or(ConfigError::Malformed {
+                        name: "MAX_RECEIVE_COUNT",
+                        expected: "a whole number from 1 to 1000",
+                    })?
+                }
+            },
         })
     }
 }

@@ -12,8 +12,9 @@
 //! - [`buffers`]: what both hold their bytes in, so that memory is flat.
 //! - `retry`: how both try again.
 //! - [`topic`]: messages out, to SNS.
-//! - [`trace`]: the context that makes one file one trace.
+//! - [`trace`]: one file, one trace: spans, how they travel, and where they go.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
+//! - `receiver`: a receiver of spans in this process (feature `receiver`).
 //! - `sim`: an S3 server in this process (feature `sim`).
 
 pub mod aws;
@@ -23,6 +24,8 @@ pub mod contract;
 pub mod document;
 pub mod metrics;
 pub mod read;
+#[cfg(feature = "receiver")]
+pub mod receiver;
 mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;

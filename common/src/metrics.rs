@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use opentelemetry::TraceId;
 use serde_json::{Map, Value, json};
 
 use crate::contract::{Receipt, Status};
+use crate::trace::xray_id;
 
 /// Where the metrics appear in CloudWatch.
 const NAMESPACE: &str = "Penstock";
@@ -12,8 +14,9 @@ const NAMESPACE: &str = "Penstock";
 /// A metric's value and CloudWatch's unit for it.
 type Measured = (&'static str, &'static str, u64);
 
-/// The line that a receipt calls for. `function` is the metrics' dimension, `trace_id` a property beside them.
-pub fn of_receipt(receipt: &Receipt, function: &str, trace_id: &str) -> String {
+/// The line that a receipt calls for. `function` is the metrics' dimension, the trace's id a property beside
+/// them, by which CloudWatch finds the trace.
+pub fn of_receipt(receipt: &Receipt, function: &str, trace_id: TraceId) -> String {
     let processed = u64::from(receipt.status == Status::Processed);
     let measured = [
         ("FilesProcessed", "Count", processed),
@@ -27,13 +30,21 @@ pub fn of_receipt(receipt: &Receipt, function: &str, trace_id: &str) -> String {
         ("PeakMemoryBytes", "Bytes", receipt.peak_memory_bytes),
     ];
     let time = receipt.timing.finished_at.as_millisecond();
-    let properties = json!({ "key": receipt.source.key, "event_id": receipt.event_id, "trace_id": trace_id });
+    let mut properties = of_file(&receipt.source.key, trace_id);
+    properties.insert("event_id".into(), receipt.event_id.as_str().into());
     line(&measured, time, function, properties)
 }
 
 /// The line for a file that was met again and needed no work.
-pub fn duplicate(time_ms: i64, function: &str, key: &str, trace_id: &str) -> String {
-    line(&[("Duplicates", "Count", 1)], time_ms, function, json!({ "key": key, "trace_id": trace_id }))
+pub fn duplicate(time_ms: i64, function: &str, key: &str, trace_id: TraceId) -> String {
+    line(&[("Duplicates", "Count", 1)], time_ms, function, of_file(key, trace_id))
+}
+
+/// The properties of a file, as log lines have them.
+fn of_file(key: &str, trace_id: TraceId) -> Map<String, Value> {
+    let properties =
+        [("key", key.to_owned()), ("trace_id", trace_id.to_string()), ("xray_trace_id", xray_id(trace_id))];
+    properties.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect()
 }
 
 /// Writes a line to standard output, where Lambda takes logs from.
@@ -43,7 +54,7 @@ pub fn emit(line: &str) {
     writeln!(out, "{line}").unwrap_or_default();
 }
 
-fn line(measured: &[Measured], time_ms: i64, function: &str, properties: Value) -> String {
+fn line(measured: &[Measured], time_ms: i64, function: &str, properties: Map<String, Value>) -> String {
     let metrics: Vec<Value> =
         measured.iter().map(|(name, unit, _)| json!({ "Name": name, "Unit": unit })).collect();
     let mut line = Map::new();
@@ -56,9 +67,7 @@ fn line(measured: &[Measured], time_ms: i64, function: &str, properties: Value) 
     );
     line.insert("function".into(), function.into());
     line.extend(measured.iter().map(|(name, _, value)| ((*name).to_owned(), Value::from(*value))));
-    if let Value::Object(properties) = properties {
-        line.extend(properties);
-    }
+    line.extend(properties);
     Value::Object(line).to_string()
 }
 
@@ -68,7 +77,8 @@ mod tests {
 
     #[test]
     fn every_metric_named_has_its_value_beside_it() {
-        let line: Value = serde_json::from_str(&duplicate(1000, "f", "k.csv", "t")).unwrap();
+        let line: Value =
+            serde_json::from_str(&duplicate(1000, "f", "k.csv", TraceId::from(1 << 96))).unwrap();
         let metrics = line["_aws"]["CloudWatchMetrics"][0].clone();
         assert_eq!(metrics["Namespace"], "Penstock");
         assert_eq!(metrics["Dimensions"][0][0], "function");
@@ -77,6 +87,10 @@ mod tests {
             assert!(line[metric["Name"].as_str().unwrap()].is_u64());
         }
         assert_eq!(line["_aws"]["Timestamp"], 1000);
-        assert_eq!((&line["key"], &line["trace_id"]), (&"k.csv".into(), &"t".into()));
+        assert_eq!(
+            (&line["key"], &line["trace_id"]),
+            (&"k.csv".into(), &format!("00000001{:024}", 0).into())
+        );
+        assert_eq!(line["xray_trace_id"], format!("1-00000001-{:024}", 0));
     }
 }

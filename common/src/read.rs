@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::buffers::Buffers;
 use crate::contract::{ByteRange, ObjectRef};
 use crate::store::{ErrorKind, Store, StoreError};
+use crate::trace;
 use range::Source;
 
 /// How an object is fetched. At most `max_in_flight + 1` ranges are in memory: those being fetched or waiting, and the
@@ -114,7 +115,7 @@ impl Ranges {
             let range = ByteRange { start: self.begun, length };
             self.begun += length;
             let source = Arc::clone(&self.source);
-            let task = tokio::spawn(async move { source.fetch(range).await });
+            let task = trace::spawn(async move { source.fetch(range).await });
             self.fetching.push_back(AbortOnDropHandle::new(task));
         }
     }

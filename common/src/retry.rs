@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use crate::store::StoreError;
 use crate::telemetry;
+use crate::trace::Tally;
 
 /// The pause before the try that follows failure number `failures`: it doubles each time, up to 128 times the first,
 /// and half of it is left to chance, so that many who failed together don't come back together.
-pub(crate) fn pause(first: Duration, failures: u32) -> Duration {
+fn pause(first: Duration, failures: u32) -> Duration {
     let full = first * 2u32.saturating_pow(failures.saturating_sub(1).min(7));
     full.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+/// Pauses before the try that follows failure number `failures`.
+pub(crate) async fn back_off(first: Duration, failures: u32) {
+    let pause = pause(first, failures);
+    Tally::retry(pause);
+    tokio::time::sleep(pause).await;
 }
 
 /// Makes the call until it succeeds or fails for good, and `retries` times again at most.
@@ -32,7 +40,7 @@ where
             return Err(error);
         }
         tracing::warn!(error = telemetry::chain(&error), failures, "trying again");
-        tokio::time::sleep(pause(first_pause, failures)).await;
+        back_off(first_pause, failures).await;
     }
 }
 

@@ -6,6 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_sns::types::MessageAttributeValue;
+use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+
+use crate::trace;
 
 /// SQS takes no more attributes than this from a raw delivery.
 pub const MAX_ATTRIBUTES: usize = 10;
@@ -33,8 +37,37 @@ pub struct PublishError {
 /// Where messages go.
 #[async_trait]
 pub trait Topic: Send + Sync + 'static {
-    /// Publishes one message; once it returns, the topic has it.
-    async fn publish(&self, message: Message) -> Result<(), PublishError>;
+    /// Publishes one message; once it returns, the topic has it and has given it the id that is returned.
+    async fn publish(&self, message: Message) -> Result<String, PublishError>;
+
+    /// What the topic is called.
+    fn name(&self) -> &str;
+}
+
+/// Publishes a message in a span of its own, whose context travels in the message's attributes.
+pub async fn publish(topic: &dyn Topic, mut message: Message) -> Result<(), PublishError> {
+    let name = topic.name().to_owned();
+    let attributes = vec![
+        KeyValue::new("messaging.system", "aws.sns"),
+        KeyValue::new("messaging.operation.name", "publish"),
+        KeyValue::new("messaging.operation.type", "send"),
+        KeyValue::new("messaging.destination.name", name.clone()),
+        trace::count_of("messaging.message.body.size", message.body.len() as u64),
+    ];
+    let builder = SpanBuilder::from_name(format!("publish {name}"));
+    let builder = builder.with_kind(SpanKind::Producer).with_attributes(attributes);
+    trace::in_span(builder, async {
+        let context = Context::current();
+        let mut carrier = BTreeMap::new();
+        trace::inject(context.span().span_context(), &mut carrier);
+        // What subscribers filter by comes first.
+        let room = MAX_ATTRIBUTES.saturating_sub(message.attributes.len());
+        message.attributes.extend(carrier.into_iter().take(room));
+        let id = topic.publish(message).await?;
+        context.span().set_attribute(KeyValue::new("messaging.message.id", id));
+        Ok(())
+    })
+    .await
 }
 
 /// A topic of SNS.
@@ -56,7 +89,11 @@ impl SnsTopic {
 
 #[async_trait]
 impl Topic for SnsTopic {
-    async fn publish(&self, message: Message) -> Result<(), PublishError> {
+    fn name(&self) -> &str {
+        self.arn.rsplit(':').next().unwrap_or_default()
+    }
+
+    async fn publish(&self, message: Message) -> Result<String, PublishError> {
         if message.attributes.len() > MAX_ATTRIBUTES {
             return Err(self.error(format!("more than {MAX_ATTRIBUTES} attributes")));
         }
@@ -67,8 +104,15 @@ impl Topic for SnsTopic {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             request = request.message_attributes(name, value.map_err(|error| self.error(error))?);
         }
-        request.send().await.map_err(|error| self.error(error))?;
-        Ok(())
+        // The client's own would be the invocation's, and the file may belong to another trace.
+        let header = trace::current_xray_header();
+        let request = request.customize().mutate_request(move |request| {
+            if let Some(header) = &header {
+                request.headers_mut().insert(trace::XRAY_HEADER, header.clone());
+            }
+        });
+        let published = request.send().await.map_err(|error| self.error(error))?;
+        Ok(published.message_id.unwrap_or_default())
     }
 }
 
@@ -93,13 +137,18 @@ impl MemoryTopic {
 
 #[async_trait]
 impl Topic for MemoryTopic {
-    async fn publish(&self, message: Message) -> Result<(), PublishError> {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn publish(&self, message: Message) -> Result<String, PublishError> {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if *refusals > 0 {
             *refusals -= 1;
             return Err(PublishError { topic: "memory".into(), source: "refused: injected".into() });
         }
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        Ok(())
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.push(message);
+        Ok(messages.len().to_string())
     }
 }

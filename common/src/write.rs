@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 use crate::buffers::{Buffers, Pieces};
-use crate::retry::{pause, retry};
+use crate::retry::{back_off, retry};
 use crate::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError, Written, checksum_base64};
 use crate::telemetry;
 pub use plan::WritePlan;
@@ -177,7 +177,7 @@ impl ObjectWriter {
             failures += 1;
             if error.is_transient() && failures <= self.plan.retries {
                 tracing::warn!(error = telemetry::chain(&error), failures, "completing an object again");
-                tokio::time::sleep(pause(self.plan.backoff, failures)).await;
+                back_off(self.plan.backoff, failures).await;
                 continue;
             }
             match self.found(&error).await {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use common::contract::FileEvent;
 use common::topic::Message;
-use common::trace;
-use opentelemetry::trace::SpanContext;
+use common::trace::xray_id;
+use opentelemetry::TraceId;
 use serde::{Deserialize, Serialize};
 
 /// SNS takes subjects of fewer than 100 characters, all ASCII.
@@ -33,7 +33,7 @@ impl AlertKind {
 }
 
 /// The alert for a file that failed.
-pub(crate) fn failed(event: &FileEvent, span: &SpanContext) -> Message {
+pub(crate) fn failed(event: &FileEvent, trace_id: TraceId) -> Message {
     let mut body = String::from("Penstock could not process a file.\n\n");
     let mut line = |name: &str, value: &str| writeln!(body, "{name:<9} {value}").unwrap_or_default();
     describe_source(event, &mut line);
@@ -48,11 +48,11 @@ pub(crate) fn failed(event: &FileEvent, span: &SpanContext) -> Message {
     }
     line("When:", &event.time.to_string());
     body.push_str("\nNothing of it is under clean/, and it is not tried again by itself: correct the file and upload it once more.\n");
-    finish(AlertKind::Failed, "could not process", body, event, span)
+    finish(AlertKind::Failed, "could not process", body, event, trace_id)
 }
 
 /// The alert for a file that is not what its receipt says.
-pub(crate) fn mismatch(event: &FileEvent, what: &str, span: &SpanContext) -> Message {
+pub(crate) fn mismatch(event: &FileEvent, what: &str, trace_id: TraceId) -> Message {
     let mut body =
         String::from("A processed file is not what its receipt says. Don't use it before you know why.\n\n");
     let mut line = |name: &str, value: &str| writeln!(body, "{name:<9} {value}").unwrap_or_default();
@@ -62,7 +62,7 @@ pub(crate) fn mismatch(event: &FileEvent, what: &str, span: &SpanContext) -> Mes
     body.push_str(
         "\nIt is looked at again a few times; if it stays so, its message goes to the dead-letter queue.\n",
     );
-    finish(AlertKind::Mismatch, "found a file that is not as its receipt says:", body, event, span)
+    finish(AlertKind::Mismatch, "found a file that is not as its receipt says:", body, event, trace_id)
 }
 
 fn describe_source(event: &FileEvent, line: &mut impl FnMut(&str, &str)) {
@@ -74,22 +74,20 @@ fn describe_source(event: &FileEvent, line: &mut impl FnMut(&str, &str)) {
     line("Size:", &format!("{} bytes", source.size));
 }
 
-fn finish(kind: AlertKind, verb: &str, mut body: String, event: &FileEvent, span: &SpanContext) -> Message {
+fn finish(kind: AlertKind, verb: &str, mut body: String, event: &FileEvent, trace_id: TraceId) -> Message {
     let location = &event.data.receipt_object;
-    let trace_id = span.trace_id().to_string();
-    let (seconds, unique) = trace_id.split_at(8);
     let receipt = printable(&format!("s3://{}/{}", location.bucket, location.key));
     write!(
         body,
-        "\nWhere to look\nReceipt:  {receipt}\nEvent:    {}\nTrace:    {trace_id} (in X-Ray: 1-{seconds}-{unique})\n",
-        event.id
+        "\nWhere to look\nReceipt:  {receipt}\nEvent:    {}\nTrace:    {trace_id} (in X-Ray: {})\n",
+        event.id,
+        xray_id(trace_id)
     )
     .unwrap_or_default();
-    let mut attributes = BTreeMap::from([
+    let attributes = BTreeMap::from([
         ("type".to_owned(), kind.name().to_owned()),
         ("event_id".to_owned(), event.id.clone()),
     ]);
-    trace::inject(span, &mut attributes);
     Message { subject: Some(subject(verb, &event.subject)), body, attributes }
 }
 

@@ -11,13 +11,15 @@ use common::topic::Topic;
 use common::{metrics, trace};
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::Context;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::delivery::Delivery;
 use crate::error::MessageError;
 use crate::process::{Done, Work};
+use crate::spans;
 
 /// Messages at work at once: a usual batch whole, a large one within the function's memory.
 const MESSAGES_AT_ONCE: usize = 10;
@@ -40,8 +42,6 @@ pub struct Invocation {
     pub request_id: String,
     /// When Lambda ends it, where that is known.
     pub deadline: Option<Timestamp>,
-    /// The span that Lambda made for it.
-    pub span: Option<SpanContext>,
 }
 
 impl Invocation {
@@ -51,7 +51,6 @@ impl Invocation {
         Self {
             request_id: context.request_id.clone(),
             deadline: deadline.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-            span: context.xray_trace_id.as_deref().and_then(trace::from_xray),
         }
     }
 
@@ -83,6 +82,7 @@ pub struct Consumer {
     alerts: Option<Arc<dyn Topic>>,
     output_bucket: String,
     claim_lease: Duration,
+    max_receives: u32,
     emit: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -94,6 +94,7 @@ impl Consumer {
             alerts,
             output_bucket: config.output_bucket.clone(),
             claim_lease: config.claim_lease,
+            max_receives: config.max_receives,
             emit: Box::new(metrics::emit),
         }
     }
@@ -126,18 +127,22 @@ impl Consumer {
     /// Does one message, logs what became of it, and says whether it is done.
     async fn settle(&self, record: &SqsMessage, invocation: &Invocation) -> bool {
         let delivery = Delivery::new(record);
-        let context = trace::new_span(delivery.parent().as_ref().or(invocation.span.as_ref()));
+        let context = spans::begin(record, delivery.parent());
+        let trace_id = context.span().span_context().trace_id();
         // At the level of errors, so that no filter takes the identity from the lines that remain.
         let span = tracing::error_span!(
             "message",
             message_id = record.message_id,
             request_id = invocation.request_id,
-            trace_id = %context.trace_id(),
+            trace_id = %trace_id,
+            xray_trace_id = trace::xray_id(trace_id),
             event_id = Empty,
             key = Empty,
         );
         let work = async {
-            match self.within_time(record, &delivery, &context, invocation).await {
+            let done = self.within_time(record, &delivery, invocation).with_context(context.clone()).await;
+            spans::end(&context, record, &done, self.max_receives);
+            match done {
                 Ok(done) => {
                     log_done(done);
                     true
@@ -155,11 +160,14 @@ impl Consumer {
         &self,
         record: &SqsMessage,
         delivery: &Delivery<'_>,
-        context: &SpanContext,
         invocation: &Invocation,
     ) -> Result<Done, MessageError> {
         let event = delivery.event(&self.output_bucket)?;
         tracing::Span::current().record("event_id", &event.id).record("key", &event.subject);
+        let span = Context::map_current(|context| {
+            spans::describe(context, &event);
+            context.span().span_context().clone()
+        });
         let now = Timestamp::now();
         let message_id = record.message_id.as_deref().unwrap_or("-");
         let work = Work {
@@ -167,9 +175,9 @@ impl Consumer {
             alerts: self.alerts.as_deref(),
             bucket: &self.output_bucket,
             event: &event,
-            span: context,
+            trace_id: span.trace_id(),
             // SQS may deliver a message twice at once, even to one invocation: the span tells those apart.
-            owner: format!("{message_id}/{}/{}", invocation.request_id, context.span_id()),
+            owner: format!("{message_id}/{}/{}", invocation.request_id, span.span_id()),
             claim_until: invocation.claim_until(now, self.claim_lease),
         };
         let done = match invocation.time_left(now) {
@@ -179,8 +187,8 @@ impl Consumer {
             None => work.run().await?,
         };
         if done == Done::Before {
-            let trace_id = context.trace_id().to_string();
-            (self.emit)(&metrics::duplicate(now.as_millisecond(), FUNCTION, &event.subject, &trace_id));
+            let now = now.as_millisecond();
+            (self.emit)(&metrics::duplicate(now, FUNCTION, &event.subject, span.trace_id()));
         }
         Ok(done)
     }
@@ -238,10 +246,7 @@ mod tests {
         let mut context = lambda_runtime::Context::default();
         assert_eq!(Invocation::new(&context).deadline, None);
         context.deadline = 1_700_000_000_123;
-        context.xray_trace_id =
-            Some("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0".into());
         let invocation = Invocation::new(&context);
         assert_eq!(invocation.deadline.unwrap().as_millisecond(), 1_700_000_000_123);
-        assert_eq!(invocation.span.unwrap().trace_id().to_string(), "5759e988bd862e3fe1be46a994272793");
     }
 }

@@ -10,6 +10,7 @@
 //! - `alert`: what people are told.
 //! - `catalog`: the record of a file, and the ledger of what was done.
 //! - `error`: why a message was not done.
+//! - `spans`: a message as a span.
 
 mod alert;
 mod catalog;
@@ -18,6 +19,7 @@ mod delivery;
 mod error;
 mod handler;
 mod process;
+mod spans;
 mod verify;
 
 pub use handler::{Consumer, HandlerError, Invocation};

@@ -10,9 +10,11 @@
 
 use common::contract::{CatalogEntry, CatalogStatus, Claim, FileEvent, Status};
 use common::store::Store;
-use common::topic::{Message, PublishError, Topic};
+use common::topic::{self, Message, PublishError, Topic};
+use common::trace::in_span;
 use jiff::Timestamp;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanBuilder, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, TraceId};
 
 use crate::alert::{self, AlertKind};
 use crate::catalog;
@@ -36,7 +38,7 @@ pub(crate) struct Work<'a> {
     /// The output bucket.
     pub(crate) bucket: &'a str,
     pub(crate) event: &'a FileEvent,
-    pub(crate) span: &'a SpanContext,
+    pub(crate) trace_id: TraceId,
     /// Names this attempt, and no other, of this invocation or any.
     pub(crate) owner: String,
     /// When the claim ends.
@@ -67,24 +69,33 @@ impl Work<'_> {
         if held.taken_over && self.is_done().await? {
             return Ok(Done::Before);
         }
-        let status = match verify::verify(self.store, self.event).await? {
+        let status = match in_span(SpanBuilder::from_name("verify"), self.verify()).await? {
             Verdict::Unsound(what) => {
-                let alert = alert::mismatch(self.event, &what, self.span);
+                let alert = alert::mismatch(self.event, &what, self.trace_id);
                 let unsent = self.tell(held, AlertKind::Mismatch, alert).await.err();
                 return Err(MessageError::Mismatch { what, unsent });
             }
             Verdict::Superseded => CatalogStatus::Superseded,
             Verdict::Sound if self.event.data.receipt.status == Status::Failed => {
                 self.report_failure();
-                self.tell(held, AlertKind::Failed, alert::failed(self.event, self.span)).await?;
+                self.tell(held, AlertKind::Failed, alert::failed(self.event, self.trace_id)).await?;
                 CatalogStatus::Failed
             }
             Verdict::Sound => CatalogStatus::Processed,
         };
         let superseded = status == CatalogStatus::Superseded;
-        let entry = CatalogEntry::new(self.event, superseded, Some(self.span.trace_id().to_string()));
-        catalog::record(self.store, self.bucket, self.event, &entry).await?;
+        let entry = CatalogEntry::new(self.event, superseded, Some(self.trace_id.to_string()));
+        let record = catalog::record(self.store, self.bucket, self.event, &entry);
+        in_span(SpanBuilder::from_name("catalogue"), record).await?;
         Ok(Done::Now(status))
+    }
+
+    async fn verify(&self) -> Result<Verdict, MessageError> {
+        let verdict = verify::verify(self.store, self.event).await?;
+        Context::map_current(|context| {
+            context.span().set_attribute(KeyValue::new("penstock.verdict", verdict.name()));
+        });
+        Ok(verdict)
     }
 
     async fn is_done(&self) -> Result<bool, MessageError> {
@@ -94,7 +105,7 @@ impl Work<'_> {
     /// Publishes an alert, unless it is known that this very alert went out already.
     async fn tell(&self, held: &mut Held, kind: AlertKind, alert: Message) -> Result<(), PublishError> {
         let Some(topic) = self.alerts.filter(|_| held.notified() != Some(kind)) else { return Ok(()) };
-        topic.publish(alert).await?;
+        in_span(SpanBuilder::from_name("notify"), topic::publish(topic, alert)).await?;
         held.remember(kind);
         Ok(())
     }

@@ -24,6 +24,17 @@ pub(crate) enum Verdict {
     Unsound(String),
 }
 
+impl Verdict {
+    /// In a word.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Superseded => "superseded",
+            Self::Unsound(_) => "unsound",
+        }
+    }
+}
+
 /// An object that is not as the receipt says.
 #[derive(Debug, PartialEq, Eq)]
 struct Difference {

@@ -23,10 +23,11 @@ import memory
 import startup
 import throughput
 import tools
+import tracing
 from report import Table, targets_table
 from tools import BENCH, ROOT, Failed
 
-SECTIONS = ["files", "s3", "memory", "start"]
+SECTIONS = ["files", "s3", "memory", "tracing", "start"]
 DOCS = ROOT / "docs" / "benchmarks.md"
 
 EXAMPLES = """\
@@ -132,6 +133,10 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
         piped, target = memory.pipe(binaries, given.size, given.rounds, say)
         tables += [*found, piped]
         targets += [*judged, target]
+    if "tracing" in given.only:
+        table, judged = tracing.cost(binaries, given.rounds, say)
+        tables.append(table)
+        targets += judged
     if starts:
         table, judged = starts
         tables.append(table)

@@ -2,17 +2,18 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use common::aws;
-use common::config::ProcessorConfig;
+use common::config::{ProcessorConfig, environment};
 use common::contract::{FileEvent, ObjectRef, Receipt, Source, Status};
-use common::store::{S3Store, Store as _};
+use common::store::{S3Store, Store as _, TracedStore};
 use common::telemetry::peak_memory_bytes;
 use common::topic::MemoryTopic;
-use common::trace;
+use common::trace::{self, Destination};
 use indicatif::{HumanBytes, HumanCount};
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use processor::Processor;
 use processor::file::{Outcome, process};
 use serde_json::json;
@@ -22,6 +23,9 @@ use crate::rows::Kind;
 use crate::server::{Offer, Server};
 
 const OUTPUT_BUCKET: &str = "sim-output";
+
+/// As the functions do.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// What to send.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,7 +78,9 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
     };
-    let store = Arc::new(S3Store::new(client(offer)).fetching_through(client(offer)));
+    trace::start("loadtest", &Destination::from_lookup(environment), None);
+    let s3 = S3Store::new(client(offer)).fetching_through(client(offer));
+    let store = Arc::new(TracedStore::new(Arc::new(s3)));
     let topic = Arc::new(MemoryTopic::default());
     let processor = Processor::new(&config, "sim".into(), store.clone(), topic.clone());
     let meta = store.head(input).await?.context("the S3 has no input")?;
@@ -89,7 +95,10 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
     };
 
     let clock = Clock::start()?;
-    let outcome = process(&processor, source, trace::new_span(None)).await?;
+    let file = trace::root("file");
+    let outcome = process(&processor, source).with_context(file.clone()).await?;
+    file.span().end();
+    trace::flush(FLUSH_WITHIN).await;
     let (seconds, cpu_seconds) = clock.read()?;
     let receipt = match outcome {
         Outcome::Processed(receipt) => receipt,

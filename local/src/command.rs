@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::ending::{ClosedPipe, Ending, exit_code};
 use crate::terminal::Terminal;
-use crate::{demo, process, up};
+use crate::{demo, process, trace, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +16,7 @@ Examples:
   penstock demo --json | jq .files    the same, for programs
   penstock process orders.csv -o -    the engine alone: no AWS, not even a local one
   penstock up                         the system, for as long as you want to play with it
+  penstock trace orders.csv           where the time went, of a file sent to it
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n.
 NO_COLOR turns colours off.";
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
     Up(up::Args),
+    /// Draw a file's trace, as the last `up` or `demo` received it
+    Trace(trace::Args),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  penstock completions bash > ~/.local/share/bash-completion/completions/penstock"
@@ -53,6 +56,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Process(args) => Box::pin(process::run(args, &terminal)).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
+        Command::Trace(args) => trace::run(&args, &terminal),
         Command::Completions { shell } => complete(shell, &terminal),
     };
     match ending {

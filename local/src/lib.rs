@@ -6,7 +6,10 @@
 //! - [`process`]: the engine on one local file.
 //! - [`demo`]: files through the whole system, and an account of every row.
 //! - [`up`]: the whole system, to play with.
+//! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
+//! - [`trace`]: one file's trace, as it was received last; [`mod@waterfall`] and `page`: a trace,
+//!   drawn in the terminal and as a page.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
 
@@ -14,8 +17,12 @@ pub mod command;
 pub mod demo;
 pub mod ending;
 pub mod interrupt;
+mod page;
 pub mod process;
 pub mod stack;
 pub mod terminal;
+pub mod trace;
 pub mod up;
+pub mod upload;
+pub mod waterfall;
 pub mod workspace;

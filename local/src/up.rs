@@ -9,6 +9,7 @@ use crate::ending::Ending;
 use crate::interrupt::{received, unless_interrupted};
 use crate::stack::{ACCESS_KEY, REGION, SECRET_KEY, Stack, StackOptions};
 use crate::terminal::Terminal;
+use crate::trace;
 
 const ABOUT: &str = "\
 Starts MiniStack (a local AWS) on a free port of this machine, deploys the system's CloudFormation template to it \
@@ -58,6 +59,7 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
         let template = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         options.template = template.into();
     }
+    let _receiver = trace::receive(&mut options).await?;
     let stack = unless_interrupted(Stack::start(&options, terminal)).await?;
     for line in directions(&stack) {
         terminal.print(&line)?;

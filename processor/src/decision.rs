@@ -67,6 +67,19 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// In a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Process { .. } => "process",
+            Self::Republish(_) => "republish",
+            Self::Adopt { .. } => "adopt",
+            Self::Superseded => "superseded",
+            Self::Taken { .. } => "taken",
+        }
+    }
+}
+
 /// Decides. The order of the rules is design.md's, 'Exactly one effect'.
 pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
     let ours = intent.source.sequencer.as_ref();

@@ -8,7 +8,9 @@ use common::contract::{ObjectRef, Sequencer, Source, Status, event_id, json_faul
 use common::store::StoreError;
 use common::{metrics, telemetry, trace};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use opentelemetry::trace::SpanContext;
+use opentelemetry::Context;
+use opentelemetry::TraceId;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ use tracing::Instrument as _;
 use crate::Processor;
 use crate::file::{self, FileError, Outcome};
 use crate::give_up::{GiveUp, Reason};
+use crate::spans;
 
 /// Why an invocation failed: Lambda tries again, and sets the event aside at last.
 #[derive(Debug, thiserror::Error)]
@@ -42,20 +45,24 @@ pub enum HandlerError {
     GivenUp(#[from] Reason),
 }
 
-impl From<HandlerError> for Diagnostic {
-    fn from(error: HandlerError) -> Self {
-        let error_type = match error {
-            HandlerError::NotAnEvent(_) | HandlerError::Incomplete(_) | HandlerError::KeyEncoding(_) => {
-                "Penstock.Event"
-            }
-            HandlerError::Store(_) => "Penstock.Store",
-            HandlerError::GivenUp(reason) | HandlerError::File(FileError::GivenUp(reason)) => match reason {
+impl HandlerError {
+    /// What Lambda, and the trace, know it by.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotAnEvent(_) | Self::Incomplete(_) | Self::KeyEncoding(_) => "Penstock.Event",
+            Self::Store(_) => "Penstock.Store",
+            Self::GivenUp(reason) | Self::File(FileError::GivenUp(reason)) => match reason {
                 Reason::OutOfTime => "Penstock.OutOfTime",
                 Reason::Terminated => "Penstock.Terminated",
             },
-            HandlerError::File(_) => "Penstock.File",
-        };
-        Self { error_type: error_type.into(), error_message: telemetry::chain(&error) }
+            Self::File(_) => "Penstock.File",
+        }
+    }
+}
+
+impl From<HandlerError> for Diagnostic {
+    fn from(error: HandlerError) -> Self {
+        Self { error_type: error.code().into(), error_message: telemetry::chain(&error) }
     }
 }
 
@@ -81,8 +88,16 @@ pub async fn handle(
     event: LambdaEvent<Value>,
     terminated: &CancellationToken,
 ) -> Result<Answer, HandlerError> {
+    let answer = handle_records(processor, event, terminated).await;
+    answer.inspect_err(|error| trace::fail_as(&Context::current(), error.code(), telemetry::chain(error)))
+}
+
+async fn handle_records(
+    processor: &Processor,
+    event: LambdaEvent<Value>,
+    terminated: &CancellationToken,
+) -> Result<Answer, HandlerError> {
     let clock = Clock::start(event.context.deadline);
-    let invocation = event.context.xray_trace_id.as_deref().and_then(trace::from_xray);
     if event.payload.get("Event").is_some_and(|event| event == "s3:TestEvent") {
         tracing::info!("S3's test event: the bucket and this function are connected");
         return Ok(Answer { ignored: 1, ..Answer::default() });
@@ -93,7 +108,7 @@ pub async fn handle(
     let mut first_error = None;
     for record in event.records {
         let give_up = clock.give_up(terminated);
-        match handle_record(processor, record, invocation.as_ref(), &give_up).await {
+        match handle_record(processor, record, &give_up).await {
             Ok(None) => answer.ignored += 1,
             Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
             Ok(Some(Outcome::Failed(_))) => answer.failed += 1,
@@ -111,7 +126,6 @@ pub async fn handle(
 async fn handle_record(
     processor: &Processor,
     record: S3EventRecord,
-    invocation: Option<&SpanContext>,
     give_up: &GiveUp,
 ) -> Result<Option<Outcome>, HandlerError> {
     let name = record.event_name.as_deref().unwrap_or_default();
@@ -142,20 +156,27 @@ async fn handle_record(
     let Some((source, metadata)) = looked? else {
         return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
     };
-    let uploader = trace::extract(&metadata);
-    let span = trace::new_span(uploader.as_ref().or(invocation));
-    let trace_id = span.trace_id().to_string();
     let id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
+    let context = spans::begin(&source, &id, trace::extract(&metadata));
+    let trace_id = context.span().span_context().trace_id();
     // Of the highest level, so that `RUST_LOG=warn` keeps it.
-    let log = tracing::error_span!("file", key = source.key, bucket = source.bucket, trace_id, event_id = id);
+    let log = tracing::error_span!(
+        "file",
+        key = source.key,
+        bucket = source.bucket,
+        trace_id = %trace_id,
+        xray_trace_id = trace::xray_id(trace_id),
+        event_id = id
+    );
     async {
         let key = source.key.clone();
-        let done = file::process_until(processor, source, span, give_up).await;
+        let done = file::process_until(processor, source, give_up).with_context(context.clone()).await;
+        spans::end(&context, &done);
         if let Err(error) = &done {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
         }
         let outcome = done?;
-        report(processor, &key, &outcome, &trace_id);
+        report(processor, &key, &outcome, trace_id);
         Ok(Some(outcome))
     }
     .instrument(log)
@@ -213,7 +234,7 @@ fn decode_key(key: &str) -> Result<String, HandlerError> {
 }
 
 /// One line for people and one for the metrics.
-fn report(processor: &Processor, key: &str, outcome: &Outcome, trace_id: &str) {
+fn report(processor: &Processor, key: &str, outcome: &Outcome, trace_id: TraceId) {
     match outcome {
         Outcome::Processed(receipt) => {
             let counts = receipt.counts;

@@ -11,6 +11,7 @@
 //! - [`budget`]: what a memory budget is spent on.
 //! - [`context`]: what lives as long as the function.
 //! - [`shutdown`]: how the process ends when it is told to.
+//! - `spans`: a file as a span.
 
 pub mod budget;
 pub mod context;
@@ -21,5 +22,6 @@ pub mod handler;
 pub mod outputs;
 pub mod receipt;
 pub mod shutdown;
+mod spans;
 
 pub use context::Processor;

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::config::{ProcessorConfig, environment};
+use common::store::TracedStore;
 use common::topic::SnsTopic;
+use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use processor::shutdown::Shutdown;
 use processor::{Processor, handler};
 use serde_json::Value;
@@ -28,9 +31,12 @@ async fn run() -> Result<(), Error> {
     let config = ProcessorConfig::from_lookup(environment)?;
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
-    let (shutdown, store) = (&shutdown?, Arc::new(aws::s3_store(&sdk)));
+    trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
+    // For as long as the process lives.
+    let shutdown: &Shutdown = Box::leak(Box::new(shutdown?));
+    let store = Arc::new(TracedStore::new(Arc::new(aws::s3_store(&sdk))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor = &Processor::new(&config, function, store, topic);
+    let processor: &Processor = Box::leak(Box::new(Processor::new(&config, function, store, topic)));
     let handle = |event: LambdaEvent<Value>| {
         let under_way = shutdown.under_way();
         Box::pin(async move {
@@ -38,5 +44,9 @@ async fn run() -> Result<(), Error> {
             handler::handle(processor, event, &shutdown.signal()).await
         })
     };
-    tokio::select! { ended = lambda_runtime::run(service_fn(handle)) => ended, () = shutdown.over() => Ok(()) }
+    let runtime = Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "datasource" });
+    let ended = tokio::select! { ended = runtime.run() => ended, () = shutdown.over() => Ok(()) };
+    // Of an invocation that was given up.
+    trace::flush(Duration::from_millis(100)).await;
+    ended
 }

@@ -8,20 +8,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Output, Source};
 use common::store::{NewObject, Store, StoreError};
+use common::trace::Waited;
 use common::write::{Finished, ObjectWriter, WritePlan};
 use engine::Sink;
 
 /// The engine's sink into a multipart upload.
-pub(crate) struct ObjectSink(pub(crate) ObjectWriter);
+pub(crate) struct ObjectSink<'a> {
+    pub(crate) writer: ObjectWriter,
+    /// How long the engine had to wait for room.
+    pub(crate) waited: &'a Waited,
+}
 
-impl Sink for ObjectSink {
+impl Sink for ObjectSink<'_> {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        if self.0.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
-            self.0.set_content_type("application/gzip");
-        } else if self.0.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
-            self.0.set_content_type("application/zstd");
+        if self.writer.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
+            self.writer.set_content_type("application/gzip");
+        } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
+            self.writer.set_content_type("application/zstd");
         }
-        self.0.write(chunk).await.map_err(io::Error::other)
+        self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
     }
 }
 

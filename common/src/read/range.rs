@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::ReadPlan;
 use crate::buffers::{Buffers, Pieces};
 use crate::contract::{ByteRange, ObjectRef};
-use crate::retry::pause;
+use crate::retry::back_off;
 use crate::store::{Body, ErrorKind, Store, StoreError};
 use crate::telemetry;
 
@@ -63,7 +63,7 @@ impl Source {
                 received,
                 "taking up a range where it broke off"
             );
-            tokio::time::sleep(pause(self.plan.backoff, failures)).await;
+            back_off(self.plan.backoff, failures).await;
         }
     }
 

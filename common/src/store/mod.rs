@@ -1,12 +1,14 @@
 //! Objects: one trait, as S3 behaves, and what implements it.
 //!
-//! [`S3Store`] is the real one, [`MemoryStore`] a working stand-in, [`FaultyStore`] breaks another on demand. One
+//! [`S3Store`] is the real one, [`MemoryStore`] a working stand-in, [`FaultyStore`] breaks another on demand,
+//! [`TracedStore`] shows in the trace what another is asked for. One
 //! conformance suite (`tests/it/suite.rs`) holds for all of them.
 
 mod error;
 mod faulty;
 mod memory;
 mod s3;
+mod traced;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +20,7 @@ pub use error::{ErrorKind, StoreError};
 pub use faulty::{Fault, FaultyStore, Operation};
 pub use memory::MemoryStore;
 pub use s3::S3Store;
+pub use traced::TracedStore;
 
 use crate::contract::{ByteRange, ObjectRef};
 

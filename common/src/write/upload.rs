@@ -10,6 +10,7 @@ use crate::retry::retry;
 use crate::store::{
     Condition, ErrorKind, NewObject, Payload, Store, StoreError, Upload, UploadedPart, Written,
 };
+use crate::trace;
 
 /// How often an upload that could not be aborted is tried again. Whoever aborts has an error to tell, or is out of time;
 /// the bucket's lifecycle rule is the second line of defence.
@@ -77,7 +78,7 @@ impl PartUpload {
     pub(super) async fn open(&mut self, new: &NewObject) -> Result<Upload, StoreError> {
         if let Stage::Unopened = self.stage {
             let (store, new, plan) = (Arc::clone(&self.store), new.clone(), self.plan);
-            self.stage = Stage::Opening(tokio::spawn(async move {
+            self.stage = Stage::Opening(trace::spawn(async move {
                 retry(plan.retries, plan.backoff, || store.create_upload(&new)).await
             }));
         }
@@ -106,7 +107,7 @@ impl PartUpload {
         self.begun += 1;
         self.sending_bytes += payload.length;
         let (store, plan, number) = (Arc::clone(&self.store), self.plan, self.begun);
-        self.sending.spawn(async move {
+        trace::spawn_into(&mut self.sending, async move {
             let send = || store.upload_part(&upload, number, payload.clone());
             Ok((retry(plan.retries, plan.backoff, send).await?, payload.length))
         });

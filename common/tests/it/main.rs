@@ -13,5 +13,6 @@ mod parts;
 mod probe;
 mod proxy;
 mod read;
+mod spans;
 mod suite;
 mod write;

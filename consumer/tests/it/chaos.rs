@@ -166,7 +166,11 @@ impl Store for Chaos {
 
 #[async_trait]
 impl Topic for Chaos {
-    async fn publish(&self, message: Message) -> Result<(), PublishError> {
+    fn name(&self) -> &str {
+        self.topic.name()
+    }
+
+    async fn publish(&self, message: Message) -> Result<String, PublishError> {
         // Only a topic can make this error.
         let refusing = MemoryTopic::default();
         refusing.refuse(u32::MAX);

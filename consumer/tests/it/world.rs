@@ -119,6 +119,7 @@ pub(crate) fn consumer(store: Arc<dyn Store>, topic: Option<Arc<dyn Topic>>) -> 
         output_bucket: OUT.into(),
         dlq_url: "https://sqs.us-east-1.amazonaws.com/123456789012/dlq".into(),
         alert_topic_arn: None,
+        max_receives: 5,
         claim_lease: Duration::from_mins(16),
     };
     Consumer::new(store, topic, &config).emitting(|_| {})

@@ -1,6 +1,5 @@
 //! One file through the system: uploaded, then watched from outside, through the objects that anybody can read.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,7 +7,6 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use common::contract::{CatalogEntry, Receipt, catalog_key, failure_receipt_key, receipt_key};
-use common::trace;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -16,6 +14,7 @@ use super::inputs::Input;
 use super::progress::{Progress, Stage};
 use super::queues::GivenUp;
 use crate::stack::Stack;
+use crate::upload::{Uploaded, upload};
 
 /// How often to look. A file takes tenths of a second.
 const LOOK: Duration = Duration::from_millis(50);
@@ -55,15 +54,16 @@ pub(super) struct Watch<'a> {
 /// Uploads a file and waits for its receipt and its catalogue entry.
 pub(super) async fn follow(index: usize, input: Input, watch: Watch<'_>) -> anyhow::Result<Followed> {
     watch.progress.reached(index, Stage::Uploading);
-    let span = trace::new_span(None);
     let begun = Instant::now();
-    let mut metadata = BTreeMap::new();
-    trace::inject(&span, &mut metadata);
-    let version_id = upload(&input, &metadata, watch.stack).await?;
+    let path = &input.path;
+    let body = ByteStream::from_path(path).await.with_context(|| format!("read {}", path.display()))?;
+    let bucket = &watch.stack.outputs().input_bucket;
+    let Uploaded { trace_id, version_id, .. } =
+        upload(&watch.stack.clients().s3, bucket, &input.key, body).await?;
     watch.progress.reached(index, Stage::Processing);
     let mut followed = Followed {
         input,
-        trace_id: span.trace_id().to_string(),
+        trace_id,
         version_id,
         receipt: None,
         catalog: None,
@@ -106,22 +106,6 @@ async fn look_for_both(
         Err(stuck) => return Ok(Some(stuck)),
     }
     Ok(None)
-}
-
-async fn upload(
-    input: &Input,
-    metadata: &BTreeMap<String, String>,
-    stack: &Stack,
-) -> anyhow::Result<Option<String>> {
-    let path = &input.path;
-    let body = ByteStream::from_path(path).await.with_context(|| format!("read {}", path.display()))?;
-    let mut put =
-        stack.clients().s3.put_object().bucket(&stack.outputs().input_bucket).key(&input.key).body(body);
-    for (name, value) in metadata {
-        put = put.metadata(name, value);
-    }
-    let put = Box::pin(put.send()).await.with_context(|| format!("upload {}", path.display()))?;
-    Ok(put.version_id)
 }
 
 /// Waits for an object of the output bucket that is as wanted; else says why it did not come.

@@ -19,6 +19,8 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use common::receiver::{ReceivedSpan, SpanReceiver};
+use common::trace;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 
@@ -26,7 +28,9 @@ use crate::ending::Ending;
 use crate::interrupt::unless_interrupted;
 use crate::stack::{Stack, StackOptions};
 use crate::terminal::Terminal;
+use crate::trace::receive;
 use crate::up::{directions, stop_it};
+use crate::waterfall::waterfall;
 use follow::{Followed, Watch, follow};
 use inputs::Input;
 use progress::Progress;
@@ -34,6 +38,9 @@ use queues::GivenUp;
 use report::{Document, FileReport, Running};
 
 pub use inputs::{Expected, expectations, samples};
+
+/// How long the spans of an invocation may take to arrive.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many files are under way at once.
 const AT_ONCE: usize = 8;
@@ -81,9 +88,12 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 }
 
 async fn send_all(args: &Args, inputs: Vec<Input>, terminal: &Terminal) -> anyhow::Result<Ending> {
-    let options = StackOptions { detached: args.keep, ..StackOptions::default() };
+    let mut options = StackOptions { detached: args.keep, ..StackOptions::default() };
+    let receiver = receive(&mut options).await?;
+    trace::start("penstock", &options.spans_to, None);
     let stack = Stack::start(&options, terminal).await?;
     let reports = Box::pin(reports(&stack, inputs, Duration::from_secs(args.timeout), terminal)).await;
+    trace::flush(FLUSH_WITHIN).await;
     let reports = reports.inspect_err(|_| point_at_log(&stack, &[], false, terminal))?;
     let accounted = reports.iter().all(|report| report.accounted);
     // Of a file that failed, the receipt says why; the log helps with the others.
@@ -92,8 +102,27 @@ async fn send_all(args: &Args, inputs: Vec<Input>, terminal: &Terminal) -> anyho
     if !needles.is_empty() {
         point_at_log(&stack, &needles, args.keep, terminal);
     }
-    tell(args, reports, stack, terminal).await?;
+    let drawn = match (&receiver, reports.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))) {
+        (Some(receiver), Some(slowest)) if !args.json => draw(slowest, receiver).await,
+        _ => Vec::new(),
+    };
+    tell(args, reports, drawn, stack, terminal).await?;
     Ok(if accounted { Ending::Done } else { Ending::Failed })
+}
+
+/// The waterfall of a file's trace, once its last span has come.
+async fn draw(report: &FileReport, receiver: &SpanReceiver) -> Vec<String> {
+    let deadline = Instant::now() + FLUSH_WITHIN;
+    let is_last = |span: &ReceivedSpan| span.name.starts_with("process ");
+    loop {
+        let spans = receiver.of_trace(&report.trace_id);
+        if spans.iter().any(is_last) || Instant::now() > deadline {
+            let mut lines = waterfall(&spans);
+            lines.insert(0, format!("\nThe slowest, {}:", report.key));
+            return lines;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Follows all files to their end and sums up each.
@@ -128,11 +157,12 @@ async fn reports(
 async fn tell(
     args: &Args,
     reports: Vec<FileReport>,
+    drawn: Vec<String>,
     stack: Stack,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     if !args.json {
-        for line in reports.iter().flat_map(FileReport::lines) {
+        for line in reports.iter().flat_map(FileReport::lines).chain(drawn) {
             terminal.print(&line)?;
         }
         let (input, output) = (&stack.outputs().input_bucket, &stack.outputs().output_bucket);

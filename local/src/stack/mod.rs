@@ -22,6 +22,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use common::config::environment;
+use common::trace::Destination;
 
 pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
 pub use deploy::Outputs;
@@ -45,11 +47,18 @@ pub struct StackOptions {
     pub visibility_seconds: u32,
     /// Whether it outlives this process.
     pub detached: bool,
+    /// Where the functions send their spans. By default where this process's environment says.
+    pub spans_to: Destination,
 }
 
 impl Default for StackOptions {
     fn default() -> Self {
-        Self { template: template::GOLDEN.into(), visibility_seconds: 2, detached: false }
+        Self {
+            template: template::GOLDEN.into(),
+            visibility_seconds: 2,
+            detached: false,
+            spans_to: Destination::from_lookup(environment),
+        }
     }
 }
 
@@ -69,8 +78,12 @@ impl Stack {
         let python = MINISTACK.provide(&target, terminal).await?;
         let zips = functions::pack(terminal).await?;
         terminal.step(&format!("starting MiniStack {}", MINISTACK.version()));
-        let server = ServerOptions { enforce_roles: true, detached: options.detached };
-        let server = Server::start(&python, server).await?;
+        let server = ServerOptions {
+            enforce_roles: true,
+            detached: options.detached,
+            spans_to: options.spans_to.clone(),
+        };
+        let server = Server::start(&python, &server).await?;
         let clients = Clients::new(server.endpoint());
         let (template, visibility_seconds) = (&options.template, options.visibility_seconds);
         let deployed = deploy::deploy(server.endpoint(), &clients, &zips, template, visibility_seconds);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use common::config::environment;
+use common::trace::Destination;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,12 +30,14 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 const TRIES: u32 = 3;
 
 /// How the server is run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct ServerOptions {
     /// Whether the functions' roles are enforced for S3.
     pub enforce_roles: bool,
     /// Whether it outlives this process.
     pub detached: bool,
+    /// Where the functions send their spans.
+    pub spans_to: Destination,
 }
 
 /// A running MiniStack. Dropping it ends it, with every function that it started.
@@ -57,7 +60,7 @@ pub struct Detached {
 
 impl Server {
     /// Starts it and waits until it answers.
-    pub(super) async fn start(python: &Path, options: ServerOptions) -> anyhow::Result<Self> {
+    pub(super) async fn start(python: &Path, options: &ServerOptions) -> anyhow::Result<Self> {
         let mut tried = 1;
         loop {
             let mut server = Self::spawn(python, options)?;
@@ -69,7 +72,7 @@ impl Server {
         }
     }
 
-    fn spawn(python: &Path, options: ServerOptions) -> anyhow::Result<Self> {
+    fn spawn(python: &Path, options: &ServerOptions) -> anyhow::Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("penstock-").tempdir().context("create a temporary folder")?;
         let temporary = folder.path().join("tmp");
@@ -100,6 +103,15 @@ impl Server {
         command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
         // A failing function's retries take seconds instead of minutes.
         command.env("LAMBDA_ASYNC_RETRY_BASE_SECONDS", "0.2");
+        match &options.spans_to {
+            Destination::Otlp(endpoint) => {
+                command.env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint);
+            }
+            Destination::Daemon(address) => {
+                command.env("AWS_XRAY_DAEMON_ADDRESS", address.to_string());
+            }
+            Destination::None => {}
+        }
         if options.enforce_roles {
             command.env("AUTH", "true");
         }

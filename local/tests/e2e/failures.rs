@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::invoke::{invoke, s3_event};
 use crate::system::{System, name_of};
+use crate::traces;
 
 /// A gzip that is cut off, and one with a flipped byte: failed, with the place, and nothing is clean.
 pub(crate) async fn corrupt_gzip(system: Arc<System>) -> anyhow::Result<()> {
@@ -47,7 +48,7 @@ pub(crate) async fn corrupt_gzip(system: Arc<System>) -> anyhow::Result<()> {
 pub(crate) async fn poison(system: Arc<System>) -> anyhow::Result<()> {
     let body = "poison: not a file event";
     let begun = Instant::now();
-    system.enqueue(body).await?;
+    let trace_id = system.enqueue_traced(body).await?;
     let (receipt, entry) = system.send("failures/beside-poison.csv", b"id\n1\n").await?;
     system.is_what_the_engine_makes(b"id\n1\n", &receipt, &entry).await?;
     let letter = loop {
@@ -66,6 +67,11 @@ pub(crate) async fn poison(system: Arc<System>) -> anyhow::Result<()> {
     // Four times it had to become visible again.
     let least = Duration::from_secs(u64::from(4 * crate::VISIBILITY_SECONDS));
     ensure!(begun.elapsed() >= least, "the poison was set aside after {:?}", begun.elapsed());
+    traces::shows(&system, &trace_id, "process ", "retry", 5).await?;
+    let spans = system.spans.of_trace(&trace_id).into_iter();
+    let last: Vec<_> =
+        spans.filter(|span| span.events.iter().any(|(name, _)| name == "dead letter")).collect();
+    ensure!(last.len() == 1 && last[0].attribute("penstock.receive_count") == "5", "{last:?}");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::invoke::invoke;
 use crate::system::System;
+use crate::traces;
 
 /// A file whose receipt may not be written is tried three times and set aside with its event; once it may be, the
 /// processor invoked with that event does it.
@@ -37,6 +38,9 @@ pub(crate) async fn set_aside_and_replayed(system: Arc<System>) -> anyhow::Resul
     ensure!(entry.status == CatalogStatus::Processed, "{key} is catalogued as {:?}", entry.status);
     system.is_what_the_engine_makes(input, &receipt, &entry).await?;
     ensure!(system.entries(key).await? == [entry], "{key} has more than one catalogue entry");
+    let trace_id = system.trace_of(&source)?;
+    traces::shows(&system, &trace_id, "file", "retry", 3).await?;
+    traces::shows(&system, &trace_id, "file", "processed", 1).await?;
     system.forget(&system.stack.outputs().failures_queue_url, &message).await
 }
 

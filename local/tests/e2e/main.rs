@@ -2,7 +2,8 @@
 //! objects, the queues and the catalogue.
 //!
 //! `cargo test --release -p local --test e2e`, and `-- NAME…` for those scenarios whose name contains one, and
-//! `--template FILE` for another packaged template than the golden one. One system serves all of them; each keeps to
+//! `--template FILE` for another packaged template than the golden one, and `--udp` for spans as X-Ray's daemon takes
+//! them. One system serves all of them; each keeps to
 //! keys of its own, and they run at the same time.
 //!
 //! # Layout
@@ -14,6 +15,7 @@
 //! - `failures`: what is wrong: bad files, poison, events that are none of ours.
 //! - `given_up`: an event that the processor gives up, and its replay.
 //! - `subscribers`: others who subscribe to the events.
+//! - `traces`: one file, one trace, through all of it.
 //! - `roles`: what each function may do, and what it is refused.
 
 mod failures;
@@ -24,12 +26,15 @@ mod repeats;
 mod roles;
 mod subscribers;
 mod system;
+mod traces;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use common::receiver::SpanReceiver;
+use common::trace::{self, Destination};
 use futures::future::BoxFuture;
 use local::interrupt::unless_interrupted;
 use local::stack::{Stack, StackOptions};
@@ -40,7 +45,7 @@ use system::System;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 13] = [
+const SCENARIOS: [(&str, Scenario); 14] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -54,6 +59,7 @@ const SCENARIOS: [(&str, Scenario); 13] = [
         Box::pin(given_up::set_aside_and_replayed(system))
     }),
     ("a_subscriber_gets_what_it_asks_for", |system| Box::pin(subscribers::of_failures(system))),
+    ("ten_files_in_one_batch_keep_their_traces", |system| Box::pin(traces::batch(system))),
     ("the_processor_does_what_its_role_says_and_no_more", |system| Box::pin(roles::processor(system))),
     ("the_consumer_does_what_its_role_says_and_no_more", |system| Box::pin(roles::consumer(system))),
 ];
@@ -78,18 +84,24 @@ async fn main() -> ExitCode {
 
 async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     let mut options = StackOptions { visibility_seconds: VISIBILITY_SECONDS, ..StackOptions::default() };
-    let mut wanted = Vec::new();
+    let (mut wanted, mut by_udp) = (Vec::new(), false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--template" {
             let path = arguments.next().context("--template needs a file")?;
             options.template = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?.into();
+        } else if argument == "--udp" {
+            by_udp = true;
         } else if !argument.starts_with('-') {
             wanted.push(argument);
         }
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-    let system = Arc::new(System::new(Stack::start(&options, terminal).await?));
+    let spans = SpanReceiver::start().await.context("receive spans")?;
+    options.spans_to =
+        if by_udp { Destination::Daemon(spans.daemon()) } else { Destination::Otlp(spans.endpoint()) };
+    trace::start("e2e", &options.spans_to, None);
+    let system = Arc::new(System::new(Stack::start(&options, terminal).await?, spans));
 
     let mut running = JoinSet::new();
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_wanted(name)) {
@@ -119,6 +131,8 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     // Only now: any scenario may have left something behind.
     let begun = Instant::now();
     tell("nothing_is_left_open", system.nothing_is_left_open().await, begun.elapsed());
+    let begun = Instant::now();
+    tell("every_file_has_one_whole_trace", traces::all_whole(&system).await, begun.elapsed());
 
     if failed > 0 {
         terminal.note(&format!("MiniStack's log: {}", system.stack.keep_log()?.display()));

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::invoke::{invoke, s3_event};
 use crate::system::System;
+use crate::traces;
 
 /// An event that comes again leaves every object as it is, and makes no second entry in the catalogue.
 pub(crate) async fn repeated(system: Arc<System>) -> anyhow::Result<()> {
@@ -24,6 +25,9 @@ pub(crate) async fn repeated(system: Arc<System>) -> anyhow::Result<()> {
     system.event_queue_is_empty().await?;
     ensure!(system.listed(key).await? == before, "an object of {key} was written again");
     ensure!(system.entries(key).await? == [entry], "{key} has other catalogue entries than before");
+    let trace_id = system.trace_of(&receipt.source)?;
+    traces::shows(&system, &trace_id, "file", "republished", 2).await?;
+    traces::shows(&system, &trace_id, "process ", "done before", 2).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use common::contract::{FileEvent, Status};
 use common::trace;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::system::System;
 
 /// A queue that asks for failed files alone gets those, as the consumer does: the event, its type and its trace.
 pub(crate) async fn of_failures(system: Arc<System>) -> anyhow::Result<()> {
-    let queue = subscribe(&system, "penstock.file.failed").await?;
+    let queue = subscribe(&system, "failures", true, &["penstock.file.failed"]).await?;
     system.send("subscribers/good.csv", b"id\n1\n").await?;
     let key = "subscribers/bad.csv.gz";
     let (receipt, entry) = system.send(key, b"\x1f\x8b\x08 and no more of a gzip").await?;
@@ -45,11 +45,16 @@ pub(crate) async fn of_failures(system: Arc<System>) -> anyhow::Result<()> {
     }
 }
 
-/// A new queue, with a raw subscription to the events of one type.
-async fn subscribe(system: &System, kind: &str) -> anyhow::Result<String> {
+/// A new queue, with a subscription to the events of some types, raw or wrapped.
+pub(crate) async fn subscribe(
+    system: &System,
+    name: &str,
+    raw: bool,
+    kinds: &[&str],
+) -> anyhow::Result<String> {
     let topic = &system.stack.outputs().event_topic_arn;
     let account = topic.split(':').nth(4).context("the topic has no account")?;
-    let name = "penstock-e2e-subscriber";
+    let name = format!("penstock-e2e-{name}");
     let arn = format!("arn:aws:sqs:{}:{account}:{name}", local::stack::REGION);
     let policy = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
@@ -59,7 +64,7 @@ async fn subscribe(system: &System, kind: &str) -> anyhow::Result<String> {
         "Condition": { "ArnEquals": { "aws:SourceArn": topic } },
     }] });
     let sqs = &system.stack.clients().sqs;
-    let create = sqs.create_queue().queue_name(name);
+    let create = sqs.create_queue().queue_name(&name);
     let created = create.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
     let queue = created.queue_url.context("the queue has no URL")?;
 
@@ -78,14 +83,16 @@ async fn subscribe(system: &System, kind: &str) -> anyhow::Result<String> {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(system.stack.endpoint());
     let subscribe = aws_sdk_sns::Client::from_conf(sns.build()).subscribe().topic_arn(topic);
-    let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
-    let filter = json!({ "type": [kind] }).to_string();
+    let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", raw.to_string());
+    let filter = json!({ "type": kinds }).to_string();
     subscribe.attributes("FilterPolicy", filter).send().await.context("subscribe")?;
     Ok(queue)
 }
 
-async fn received(system: &System, queue: &str) -> anyhow::Result<Vec<Message>> {
+/// What lies in a queue, as many as come at once.
+pub(crate) async fn received(system: &System, queue: &str) -> anyhow::Result<Vec<Message>> {
     let receive = system.stack.clients().sqs.receive_message().queue_url(queue);
+    let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
     let received = receive.message_attribute_names("All").max_number_of_messages(10).send().await?;
     Ok(received.messages.unwrap_or_default())
 }

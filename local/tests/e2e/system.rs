@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use common::contract::{CatalogEntry, CatalogStatus, Receipt, Source, Status, catalog_key, receipt_key};
+use common::receiver::SpanReceiver;
+use common::trace;
 use futures::stream;
 use local::stack::Stack;
+use local::upload::upload;
+use opentelemetry::trace::TraceContextExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -21,6 +26,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The system under test.
 pub(crate) struct System {
     pub(crate) stack: Stack,
+    /// Where the functions send their spans, and the uploads of this process.
+    pub(crate) spans: SpanReceiver,
+    /// What was put, and the trace that it began.
+    uploads: Mutex<Vec<(Source, String)>>,
 }
 
 /// An object as a listing shows it.
@@ -31,8 +40,13 @@ pub(crate) struct Listed {
 }
 
 impl System {
-    pub(crate) fn new(stack: Stack) -> Self {
-        Self { stack }
+    pub(crate) fn new(stack: Stack, spans: SpanReceiver) -> Self {
+        Self { stack, spans, uploads: Mutex::default() }
+    }
+
+    /// Every file that was put so far, and the trace that it began.
+    pub(crate) fn uploads(&self) -> Vec<(Source, String)> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn input_bucket(&self) -> &str {
@@ -46,16 +60,25 @@ impl System {
     /// Puts a file into the input bucket. What is returned lacks the sequencer, which only S3's event tells.
     pub(crate) async fn put(&self, key: &str, bytes: &[u8]) -> anyhow::Result<Source> {
         let body = ByteStream::from(bytes.to_vec());
-        let put = self.stack.clients().s3.put_object().bucket(self.input_bucket()).key(key).body(body);
-        let put = put.send().await.with_context(|| format!("put {key}"))?;
-        Ok(Source {
+        let put = upload(&self.stack.clients().s3, self.input_bucket(), key, body).await?;
+        let source = Source {
             bucket: self.input_bucket().to_owned(),
             key: key.to_owned(),
             version_id: put.version_id,
-            etag: put.e_tag.unwrap_or_default().trim_matches('"').to_owned(),
+            etag: put.etag,
             size: bytes.len() as u64,
             sequencer: None,
-        })
+        };
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.push((source.clone(), put.trace_id));
+        Ok(source)
+    }
+
+    /// The trace that the upload of this version began.
+    pub(crate) fn trace_of(&self, source: &Source) -> anyhow::Result<String> {
+        let mut uploads = self.uploads().into_iter();
+        let ours = uploads.find(|(put, _)| (&put.key, &put.version_id) == (&source.key, &source.version_id));
+        ours.map(|(_, trace_id)| trace_id).with_context(|| format!("{} was not put", source.key))
     }
 
     /// Puts a file and waits until it is through.
@@ -111,6 +134,13 @@ impl System {
         Ok(Some(bytes))
     }
 
+    /// Deletes an object of the output bucket.
+    pub(crate) async fn remove(&self, key: &str) -> anyhow::Result<()> {
+        let delete = self.stack.clients().s3.delete_object().bucket(self.output_bucket()).key(key);
+        delete.send().await.with_context(|| format!("delete {key}"))?;
+        Ok(())
+    }
+
     /// The keys of the output bucket that contain `part`.
     pub(crate) async fn listed(&self, part: &str) -> anyhow::Result<BTreeMap<String, Listed>> {
         let list = self.stack.clients().s3.list_objects_v2().bucket(self.output_bucket());
@@ -148,6 +178,21 @@ impl System {
         let queue = &self.stack.outputs().event_queue_url;
         self.stack.clients().sqs.send_message().queue_url(queue).message_body(body).send().await?;
         Ok(())
+    }
+
+    /// Puts a message on the event queue, past the topic, as part of a trace of its own, whose id is returned.
+    pub(crate) async fn enqueue_traced(&self, body: &str) -> anyhow::Result<String> {
+        let context = trace::root("enqueue");
+        let mut attributes = BTreeMap::new();
+        trace::inject(context.span().span_context(), &mut attributes);
+        let queue = &self.stack.outputs().event_queue_url;
+        let mut send = self.stack.clients().sqs.send_message().queue_url(queue).message_body(body);
+        for (name, value) in attributes {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+            send = send.message_attributes(name, value);
+        }
+        send.send().await?;
+        Ok(context.span().span_context().trace_id().to_string())
     }
 
     /// What lies in the dead-letter queue; it stays there.

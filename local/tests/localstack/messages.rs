@@ -14,10 +14,10 @@ use common::config::{ConsumerConfig, ProcessorConfig};
 use common::contract::{CatalogEntry, CatalogStatus, ObjectRef, Receipt, Status, catalog_key, receipt_key};
 use common::store::Store as _;
 use common::topic::SnsTopic;
-use common::trace;
 use consumer::{Consumer, Invocation};
 use futures::TryStreamExt as _;
 use lambda_runtime::LambdaEvent;
+use local::upload::{Uploaded, upload};
 use processor::{Processor, handler};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -53,12 +53,8 @@ struct Way<'a> {
 /// The file is put under a trace; its event reaches the consumer with that trace, whichever way it is delivered.
 async fn round_trip(localstack: &LocalStack, name: &str, raw: bool, key: &str) -> anyhow::Result<()> {
     let way = pave(localstack, name, raw).await?;
-    let span = trace::new_span(None);
-    let mut metadata = std::collections::BTreeMap::new();
-    trace::inject(&span, &mut metadata);
     let body = ByteStream::from_static(b"id,name\n1,a\n2,b\n3\n");
-    let put = localstack.s3.put_object().bucket(&way.input).key(key).body(body);
-    put.set_metadata(Some(metadata.into_iter().collect())).send().await?;
+    let Uploaded { trace_id, .. } = upload(&localstack.s3, &way.input, key, body).await?;
 
     process(&way, key).await?;
     let receipt: Receipt = way.read(&receipt_key(key)?).await?;
@@ -72,7 +68,6 @@ async fn round_trip(localstack: &LocalStack, name: &str, raw: bool, key: &str) -
     consume(&way, &message).await?;
     let entry: CatalogEntry = way.read(&catalog_key(&receipt.event_id, receipt.timing.finished_at)).await?;
     ensure!(entry.status == CatalogStatus::Processed && entry.source_key == key, "{entry:?}");
-    let trace_id = span.trace_id().to_string();
     ensure!(entry.trace_id.as_ref() == Some(&trace_id), "put under {trace_id}, catalogued as {entry:?}");
     Ok(())
 }

@@ -17,12 +17,13 @@ use common::contract::{
 };
 use common::document::{self, DocumentError};
 use common::store::{ErrorKind, StoreError};
-use common::topic::{Message, PublishError};
-use common::trace;
+use common::topic::{self, Message, PublishError};
+use common::trace::in_span;
 use common::write::ObjectWriter;
 use engine::EngineError;
 use jiff::Timestamp;
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanBuilder, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 use tokio::time::Instant;
 
 use crate::Processor;
@@ -98,7 +99,6 @@ pub struct File<'a> {
     source: Source,
     /// The id of the outcome, should it be processed.
     event_id: String,
-    span: SpanContext,
     started_at: Timestamp,
     begun: Instant,
     give_up: &'a GiveUp,
@@ -111,19 +111,18 @@ struct Places {
     receipt: ObjectRef,
 }
 
-/// Processes the file that `source` names, as part of the trace `span`, however long it takes.
-pub async fn process(processor: &Processor, source: Source, span: SpanContext) -> Result<Outcome, FileError> {
-    process_until(processor, source, span, &GiveUp::never()).await
+/// Processes the file that `source` names, however long it takes.
+pub async fn process(processor: &Processor, source: Source) -> Result<Outcome, FileError> {
+    process_until(processor, source, &GiveUp::never()).await
 }
 
-/// Processes the file that `source` names, as part of the trace `span`, unless it has to be given up.
+/// Processes the file that `source` names, in the current span, unless it has to be given up.
 ///
 /// A file that had the whole of Lambda's time and was not done then has failed: its receipt says so. Any other that
 /// is given up is an error, [`FileError::GivenUp`], and leaves no trace.
 pub async fn process_until(
     processor: &Processor,
     source: Source,
-    span: SpanContext,
     give_up: &GiveUp,
 ) -> Result<Outcome, FileError> {
     if let Some(reason) = give_up.already() {
@@ -131,7 +130,7 @@ pub async fn process_until(
     }
     let event_id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
     let (started_at, begun) = (Timestamp::now(), Instant::now());
-    let file = File { processor, source, event_id, span, started_at, begun, give_up };
+    let file = File { processor, source, event_id, started_at, begun, give_up };
     // Whatever uploads there were are closed by the time that this would end it.
     give_up.in_time(Box::pin(file.run())).await?
 }
@@ -157,8 +156,8 @@ impl File<'_> {
     }
 
     async fn run_at(&self, places: &Places) -> Result<Outcome, FileError> {
-        let found = self.look(places).await?;
-        if let Some(outcome) = self.settle(&self.decide(&found), places).await? {
+        let (found, decision) = in_span(SpanBuilder::from_name("detect"), self.detect(places)).await?;
+        if let Some(outcome) = self.settle(&decision, places).await? {
             return Ok(outcome);
         }
         let (write, write_rejects) = (self.processor.write, self.processor.write_rejects);
@@ -189,7 +188,9 @@ impl File<'_> {
         let committed = tokio::select! {
             biased;
             reason = self.give_up.commit_is_over() => Err(FileError::GivenUp(reason)),
-            committed = self.commit_output(&mut work, found, places) => committed,
+            committed = in_span(SpanBuilder::from_name("commit"), self.commit_output(&mut work, found, places)) => {
+                committed
+            }
         };
         // Of a completed upload nothing is left to abort.
         self.abort(work.writer).await;
@@ -203,6 +204,16 @@ impl File<'_> {
         let receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
         self.commit_receipt(receipt, found, places).await
+    }
+
+    /// What is there already, and what is to be done.
+    async fn detect(&self, places: &Places) -> Result<(Found, Decision), FileError> {
+        let found = self.look(places).await?;
+        let decision = self.decide(&found);
+        Context::map_current(|context| {
+            context.span().set_attribute(KeyValue::new("penstock.decision", decision.name()));
+        });
+        Ok((found, decision))
     }
 
     /// What is in the output bucket now.
@@ -260,9 +271,8 @@ impl File<'_> {
         let event = FileEvent::new(receipt, location);
         let body = serde_json::to_string(&event)
             .map_err(|error| FileError::Engine(EngineError::Internal(error.to_string())))?;
-        let mut attributes = BTreeMap::from([("type".to_owned(), event.event_type)]);
-        trace::inject(&self.span, &mut attributes);
-        self.processor.topic.publish(Message { subject: None, body, attributes }).await?;
+        let attributes = BTreeMap::from([("type".to_owned(), event.event_type)]);
+        topic::publish(&*self.processor.topic, Message { subject: None, body, attributes }).await?;
         Ok(())
     }
 }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::read::read_object;
 use common::store::Condition;
+use common::trace::{self, Tally, Waited, count_of};
 use common::write::ObjectWriter;
 use engine::{EngineError, Summary};
-use futures::TryStreamExt as _;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use opentelemetry::trace::{FutureExt as _, SpanBuilder, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 
 use super::{File, Places};
 use crate::give_up::Reason;
@@ -28,9 +31,57 @@ pub(super) enum Stopped {
     GivenUp { reason: Reason, read: u64 },
 }
 
+/// For what the engine waited: rows to come, room for those that are done.
+#[derive(Default)]
+struct Waits {
+    input: Waited,
+    output: Waited,
+}
+
+/// The same stream, with the time it makes its consumer wait.
+fn timed<S: Stream + Unpin>(stream: S, waited: &Waited) -> impl Stream<Item = S::Item> {
+    stream::unfold(stream, async |mut stream| {
+        let item = waited.during(stream.next()).await?;
+        Some((item, stream))
+    })
+}
+
+/// What the engine counted, as attributes.
+fn sums(summary: &Summary) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("penstock.compression", summary.input_compression.name()),
+        count_of("penstock.bytes.in", summary.input_bytes),
+        count_of("penstock.bytes.decompressed", summary.decompressed_bytes),
+        count_of("penstock.bytes.out", summary.output_bytes),
+        count_of("penstock.rows.in", summary.counts.rows_in),
+        count_of("penstock.rows.out", summary.counts.rows_out),
+        count_of("penstock.rows.rejected", summary.counts.rows_rejected),
+    ]
+}
+
 impl File<'_> {
     /// Runs the engine from the source into uploads; rejects are finished, the clean file has arrived but is not visible.
     pub(super) async fn work(&self, places: &Places) -> Result<Work, Stopped> {
+        let span = trace::span(SpanBuilder::from_name("transfer"), &Context::current());
+        let (tally, context) = Tally::begin(&span);
+        let waits = Waits::default();
+        let done = self.transfer(places, &waits).with_context(context).await;
+        match &done {
+            Ok(work) => span.span().set_attributes(sums(&work.summary)),
+            Err(Stopped::Engine(EngineError::BadFile(bad))) => {
+                trace::fail_as(&span, bad.code, bad.message.clone());
+            }
+            Err(Stopped::Engine(error)) => trace::fail(&span, error),
+            Err(Stopped::GivenUp { reason, .. }) => trace::fail(&span, reason),
+        }
+        span.span().set_attributes(tally.attributes());
+        span.span().set_attribute(waits.input.attribute("penstock.wait.input_ms"));
+        span.span().set_attribute(waits.output.attribute("penstock.wait.output_ms"));
+        span.span().end();
+        done
+    }
+
+    async fn transfer(&self, places: &Places, waits: &Waits) -> Result<Work, Stopped> {
         let processor = self.processor;
         let store = || Arc::clone(&processor.store);
         let source = &self.source;
@@ -41,11 +92,12 @@ impl File<'_> {
         };
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.inspect_ok(count).map_err(io::Error::other));
+        let input = std::pin::pin!(timed(input, &waits.input));
         let writer =
             outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
-        let mut clean = ObjectSink(writer);
+        let mut clean = ObjectSink { writer, waited: &waits.output };
         let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
-        let mut rejects = ObjectSink(rejects);
+        let mut rejects = ObjectSink { writer: rejects, waited: &waits.output };
         let ran = async {
             let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
             if summary.input_bytes != source.size {
@@ -53,10 +105,14 @@ impl File<'_> {
                 return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));
             }
             if summary.counts.rows_rejected > 0 {
-                let finished = rejects.0.finish(&Condition::Always).await;
+                let finished = rejects.writer.finish(&Condition::Always).await;
                 finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?;
             }
-            clean.0.drain().await.map_err(|error| EngineError::Output(io::Error::other(error)))?;
+            waits
+                .output
+                .during(clean.writer.drain())
+                .await
+                .map_err(|error| EngineError::Output(io::Error::other(error)))?;
             Ok(summary)
         };
         let stopped = tokio::select! {
@@ -66,11 +122,11 @@ impl File<'_> {
                 Stopped::GivenUp { reason, read: read.load(Ordering::Relaxed) }
             }
             ran = ran => match ran {
-                Ok(summary) => return Ok(Work { summary, writer: clean.0 }),
+                Ok(summary) => return Ok(Work { summary, writer: clean.writer }),
                 Err(error) => Stopped::Engine(error),
             },
         };
-        tokio::join!(self.abort(rejects.0), self.abort(clean.0));
+        tokio::join!(self.abort(rejects.writer), self.abort(clean.writer));
         Err(stopped)
     }
 }

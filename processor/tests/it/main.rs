@@ -10,4 +10,5 @@ mod once;
 mod process;
 mod runtime_api;
 mod time;
+mod traces;
 mod world;

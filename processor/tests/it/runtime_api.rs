@@ -34,6 +34,15 @@ pub(crate) enum Extensions {
     Silent,
 }
 
+/// What the topic was given.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Published {
+    pub(crate) message: String,
+    /// The message attribute, wherever it stands among the others.
+    pub(crate) traceparent: Option<String>,
+    pub(crate) xray_header: Option<String>,
+}
+
 /// What the function said of an invocation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Said {
@@ -52,7 +61,9 @@ struct State {
     /// To be asked for, each once.
     events: Vec<Value>,
     said: Vec<Said>,
-    published: Vec<String>,
+    published: Vec<Published>,
+    /// How often an event was asked for.
+    nexts: usize,
     /// Paths in the order in which they were asked for.
     asked: Vec<String>,
 }
@@ -86,6 +97,21 @@ impl RuntimeApi {
 
     /// Starts the function, cold, with its S3 at `s3`.
     pub(crate) fn function(&self, s3: &str) -> Function {
+        self.function_with(s3, &[])
+    }
+
+    /// And with more in its environment.
+    pub(crate) fn function_with(&self, s3: &str, environment: &[(&str, &str)]) -> Function {
+        let child = self.command(s3).envs(environment.iter().copied()).spawn().unwrap();
+        Function { child }
+    }
+
+    /// With its log to be read by [`Function::log`]; no more of it than a pipe holds.
+    pub(crate) fn function_with_log(&self, s3: &str) -> Function {
+        Function { child: self.command(s3).stdout(Stdio::piped()).spawn().unwrap() }
+    }
+
+    fn command(&self, s3: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_processor"));
         command.env_clear().envs([
             ("AWS_LAMBDA_RUNTIME_API", self.address.as_str()),
@@ -101,7 +127,7 @@ impl RuntimeApi {
             ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"),
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        Function { child: command.spawn().unwrap() }
+        command
     }
 
     /// Hands the function an event.
@@ -122,7 +148,17 @@ impl RuntimeApi {
 
     /// What the topic was given.
     pub(crate) fn published(&self) -> Vec<String> {
+        self.publications().into_iter().map(|published| published.message).collect()
+    }
+
+    /// What the topic was given, and how.
+    pub(crate) fn publications(&self) -> Vec<Published> {
         self.shared.state.lock().unwrap().published.clone()
+    }
+
+    /// Waits until the function has asked for an event so often.
+    pub(crate) async fn asked_for(&self, nexts: usize) {
+        self.wait("the function to ask for an event", |state| (state.nexts >= nexts).then_some(())).await;
     }
 
     /// What was asked for so far, in order.
@@ -161,7 +197,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    shared.change(|state| state.asked.push(path.clone()));
+    shared.change(|state| {
+        state.nexts += usize::from(path == NEXT);
+        state.asked.push(path.clone());
+    });
+    let header = request.headers().get("x-amzn-trace-id").map(|value| value.to_str().unwrap().to_owned());
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let json = || serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -179,7 +219,7 @@ async fn answer(
                 )
                 .header(
                     "Lambda-Runtime-Trace-Id",
-                    "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419",
+                    "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0;Lineage=1:a87bd80c:0",
                 )
                 .body(event.to_string().into())
         }
@@ -200,8 +240,15 @@ async fn answer(
             _ => std::future::pending().await,
         },
         (Method::POST, "/") => {
-            let message = form(&body).remove("Message").unwrap_or_default();
-            shared.change(|state| state.published.push(message));
+            let mut form = form(&body);
+            let entry = form.iter().find(|(_, value)| *value == "traceparent");
+            let value = entry.map(|(name, _)| name.replace(".Name", ".Value.StringValue"));
+            let published = Published {
+                traceparent: value.and_then(|name| form.remove(&name)),
+                message: form.remove("Message").unwrap_or_default(),
+                xray_header: header,
+            };
+            shared.change(|state| state.published.push(published));
             answer.header("Content-Type", "text/xml").body(PUBLISHED.into())
         }
         _ => answer.status(404).body(Full::default()),
@@ -229,6 +276,15 @@ impl Function {
     pub(crate) fn signal(&self, signal: Signal) {
         let id = self.child.id().expect("it runs");
         kill_process(Pid::from_raw(id.cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Ends the process, and gives the lines of its log.
+    pub(crate) async fn log(self) -> Vec<Value> {
+        self.signal(Signal::TERM);
+        let ended =
+            tokio::time::timeout(PATIENCE, self.child.wait_with_output()).await.expect("it ends").unwrap();
+        let text = String::from_utf8(ended.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Waits for the process's end.

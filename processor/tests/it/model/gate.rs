@@ -199,9 +199,13 @@ impl Store for Gate {
 
 #[async_trait]
 impl Topic for Gate {
-    async fn publish(&self, message: Message) -> Result<(), PublishError> {
+    async fn publish(&self, message: Message) -> Result<String, PublishError> {
         let event = FileEvent::parse(&message.body).unwrap();
         self.simple(Step::Publish, || self.run.publish(event)).await;
-        Ok(())
+        Ok("1".into())
+    }
+
+    fn name(&self) -> &'static str {
+        "gate"
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use common::config::ProcessorConfig;
 use common::contract::{META_EVENT_ID, ObjectRef, Sequencer, Source, Status, event_id};
 use common::store::{Condition, MemoryStore, NewObject, Payload, Store as _};
-use common::trace::new_span;
 use processor::Processor;
 use processor::file::{FileError, Outcome, process_until};
 use processor::give_up::GiveUp;
@@ -266,7 +265,7 @@ impl Stage<'_> {
         actor.task = Some(tokio::spawn(async move {
             let hour = Duration::from_hours(1);
             let give_up = if is_slow { GiveUp::never().or_within(hour, hour) } else { GiveUp::never() };
-            let outcome = process_until(&processor, source, new_span(None), &give_up).await;
+            let outcome = process_until(&processor, source, &give_up).await;
             run.end(index, outcome);
         }));
     }

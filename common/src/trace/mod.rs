@@ -1,35 +1,36 @@
-//! The context that makes one file one trace: through object metadata, message attributes and X-Ray's header.
+//! One file, one trace: spans, how they travel, and where they go.
+//!
+//! # Layout
+//!
+//! - This file: a span's context in object metadata, message attributes and X-Ray's header.
+//! - `span`: a piece of work as a span; what it has to wait for and to do again.
+//! - `export`: where spans go, as the environment says, and when.
+//! - `otlp`: OTLP over HTTP, signed where X-Ray itself is the receiver.
+//! - `udp`: the X-Ray daemon that Lambda runs.
+//! - `invocation`: an invocation as a span, and the flush behind it.
+
+mod export;
+mod invocation;
+mod otlp;
+mod span;
+mod udp;
 
 use std::collections::BTreeMap;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry::{Context, propagation::TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
+
+pub use export::{Destination, flush, start};
+pub use invocation::InvocationLayer;
+use invocation::Lineage;
+pub(crate) use span::spawn_into;
+pub use span::{Tally, Waited, count_of, fail, fail_as, in_span, root, span, spawn};
 
 /// The attribute, and the object's metadata, that holds the W3C context.
 pub const TRACEPARENT: &str = "traceparent";
 /// The attribute that holds the W3C state, when there is any.
 pub const TRACESTATE: &str = "tracestate";
-
-/// A new span's identity: in `parent`'s trace if there is one, else in a trace of its own.
-///
-/// Trace ids begin with the time in seconds, as X-Ray demands.
-pub fn new_span(parent: Option<&SpanContext>) -> SpanContext {
-    let ids = RandomIdGenerator::default();
-    let (trace_id, flags, state) = match parent {
-        Some(parent) => (parent.trace_id(), parent.trace_flags(), parent.trace_state().clone()),
-        None => (xray_compatible(ids.new_trace_id()), TraceFlags::SAMPLED, TraceState::NONE),
-    };
-    SpanContext::new(trace_id, ids.new_span_id(), flags, false, state)
-}
-
-fn xray_compatible(id: TraceId) -> TraceId {
-    let mut bytes = id.to_bytes();
-    let seconds = u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(u32::MAX);
-    bytes[..4].copy_from_slice(&seconds.to_be_bytes());
-    TraceId::from_bytes(bytes)
-}
 
 /// Writes a span's context as attributes: `traceparent`, and `tracestate` if there is any.
 pub fn inject(span: &SpanContext, attributes: &mut BTreeMap<String, String>) {
@@ -49,12 +50,43 @@ pub fn extract(attributes: &BTreeMap<String, String>) -> Option<SpanContext> {
     span.is_valid().then_some(span)
 }
 
+/// A trace's id as X-Ray writes it: `1-5759e988-bd862e3fe1be46a994272793`.
+pub fn xray_id(trace_id: TraceId) -> String {
+    let id = trace_id.to_string();
+    let (seconds, unique) = id.split_at(8);
+    format!("1-{seconds}-{unique}")
+}
+
+/// The name of X-Ray's header.
+pub const XRAY_HEADER: &str = "x-amzn-trace-id";
+
+/// Writes X-Ray's header. `lineage` is what Lambda's detection of loops counts by: to be handed on as it came.
+pub fn xray_header(span: &SpanContext, lineage: Option<&str>) -> String {
+    let sampled = u8::from(span.is_sampled());
+    let root = xray_id(span.trace_id());
+    let lineage = lineage.map(|lineage| format!(";Lineage={lineage}")).unwrap_or_default();
+    format!("Root={root};Parent={};Sampled={sampled}{lineage}", span.span_id())
+}
+
+/// X-Ray's header for a request that the current span makes.
+pub(crate) fn current_xray_header() -> Option<String> {
+    Context::map_current(|context| {
+        let span = context.span().span_context().clone();
+        let lineage = context.get::<Lineage>().map(|lineage| lineage.0.as_str());
+        span.is_valid().then(|| xray_header(&span, lineage))
+    })
+}
+
+/// A field of X-Ray's header.
+fn xray_field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Reads X-Ray's header: `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1`.
 ///
 /// Other fields, such as `Lineage`, are passed over. Without a parent there is no span to be a child of.
 pub fn from_xray(header: &str) -> Option<SpanContext> {
-    let field =
-        |name: &str| header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let field = |name| xray_field(header, name);
     let root = field("Root")?.strip_prefix("1-")?;
     let (time, unique) = root.split_once('-')?;
     if time.len() != 8 || unique.len() != 24 {
@@ -71,15 +103,18 @@ pub fn from_xray(header: &str) -> Option<SpanContext> {
 mod tests {
     use super::*;
 
+    fn new_span() -> SpanContext {
+        root("test").span().span_context().clone()
+    }
+
     #[test]
     fn a_context_survives_the_attributes() {
-        let span = new_span(None);
+        let span = new_span();
         let mut attributes = BTreeMap::new();
         inject(&span, &mut attributes);
         assert_eq!(attributes.len(), 1, "no empty tracestate: {attributes:?}");
         let back = extract(&attributes).unwrap();
         assert_eq!((back.trace_id(), back.span_id()), (span.trace_id(), span.span_id()));
-        assert_eq!(new_span(Some(&back)).trace_id(), span.trace_id());
     }
 
     #[test]
@@ -116,8 +151,19 @@ mod tests {
     }
 
     #[test]
+    fn xrays_header_is_written_as_it_is_read() {
+        let span = new_span();
+        let header = xray_header(&span, Some("1:a87bd80c:0"));
+        let back = from_xray(&header).unwrap();
+        assert_eq!((back.trace_id(), back.span_id()), (span.trace_id(), span.span_id()));
+        assert!(back.is_sampled() && header.ends_with(";Sampled=1;Lineage=1:a87bd80c:0"), "{header}");
+        let unsampled = from_xray(&header.replace("Sampled=1", "Sampled=0")).unwrap();
+        assert!(xray_header(&unsampled, None).ends_with(";Sampled=0"));
+    }
+
+    #[test]
     fn new_traces_begin_with_the_time() {
-        let id = new_span(None).trace_id().to_string();
+        let id = new_span().trace_id().to_string();
         let seconds = i64::from_str_radix(&id[..8], 16).unwrap();
         assert!((jiff::Timestamp::now().as_second() - seconds).abs() < 5);
     }

@@ -1,0 +1,113 @@
+//! A store whose calls are seen in the trace: each that matters as a span, ranges and parts as a count.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+
+use super::{
+    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
+    Written,
+};
+use crate::contract::{ByteRange, ObjectRef};
+use crate::trace::{self, Tally};
+
+/// Another store, traced.
+pub struct TracedStore {
+    inner: Arc<dyn Store>,
+}
+
+impl TracedStore {
+    /// Traces what `inner` is asked for.
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner }
+    }
+}
+
+/// Makes a call in a span of its own, which has S3's name for it.
+async fn call<T>(
+    name: &'static str,
+    object: &ObjectRef,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let attributes = vec![
+        KeyValue::new("rpc.system", "aws-api"),
+        KeyValue::new("rpc.service", "S3"),
+        KeyValue::new("rpc.method", name),
+        KeyValue::new("aws.s3.bucket", object.bucket.clone()),
+        KeyValue::new("aws.s3.key", object.key.clone()),
+    ];
+    let builder = SpanBuilder::from_name(format!("S3.{name}"));
+    let builder = builder.with_kind(SpanKind::Client).with_attributes(attributes);
+    let context = trace::span(builder, &opentelemetry::Context::current());
+    let done = call.await;
+    match &done {
+        // The answer to a question: somebody else was there before.
+        Err(error) if error.kind == ErrorKind::Precondition => {
+            context.span().set_attribute(KeyValue::new("penstock.precondition", "failed"));
+        }
+        Err(error) => trace::fail(&context, error),
+        Ok(_) => {}
+    }
+    context.span().end();
+    done
+}
+
+#[async_trait]
+impl Store for TracedStore {
+    async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        call("HeadObject", object, self.inner.head(object)).await
+    }
+
+    async fn get(
+        &self,
+        object: &ObjectRef,
+        range: Option<ByteRange>,
+        if_match: Option<&str>,
+    ) -> Result<Body, StoreError> {
+        if range.is_some() {
+            Tally::range();
+            return self.inner.get(object, range, if_match).await;
+        }
+        call("GetObject", object, self.inner.get(object, range, if_match)).await
+    }
+
+    async fn put(
+        &self,
+        new: &NewObject,
+        payload: Payload,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        call("PutObject", &new.object, self.inner.put(new, payload, condition)).await
+    }
+
+    async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
+        call("CreateMultipartUpload", &new.object, self.inner.create_upload(new)).await
+    }
+
+    async fn upload_part(
+        &self,
+        upload: &Upload,
+        number: u32,
+        payload: Payload,
+    ) -> Result<UploadedPart, StoreError> {
+        Tally::part();
+        self.inner.upload_part(upload, number, payload).await
+    }
+
+    async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: &[UploadedPart],
+        crc64nvme: u64,
+        condition: &Condition,
+    ) -> Result<Written, StoreError> {
+        let completed = self.inner.complete_upload(upload, parts, crc64nvme, condition);
+        call("CompleteMultipartUpload", &upload.object, completed).await
+    }
+
+    async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        call("AbortMultipartUpload", &upload.object, self.inner.abort_upload(upload)).await
+    }
+}
