@@ -24,6 +24,10 @@ MESSAGES = [
         "bad_messages_end_somewhere", "maxReceiveCount",
     ),
     Mutant(
+        "the consumer counts receives otherwise than the queue", YML, "\n  consumer:\n",
+        "MAX_RECEIVE_COUNT: ${param:maxReceiveCount}", "MAX_RECEIVE_COUNT: 3", "bad_messages_end_somewhere", "MAX_RECEIVE_COUNT",
+    ),
+    Mutant(
         "dead letters are gone after four days", YML, "\n      DeadLetterQueue:\n",
         "MessageRetentionPeriod: 1209600", None, "bad_messages_end_somewhere", "DeadLetterQueue",
     ),

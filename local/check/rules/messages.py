@@ -1,6 +1,7 @@
 """Queues and topics."""
 
 from rules import Fault, rule
+from rules.functions import CONSUMER
 from template import text, texts
 
 # Queues without a dead-letter queue, and why that is right.
@@ -42,6 +43,10 @@ def bad_messages_end_somewhere(template):
             yield Fault(id, "needs a RedrivePolicy to DeadLetterQueue, or a reason in local/check/rules/messages.py")
         elif not 3 <= int(redrive.get("maxReceiveCount", 0)) <= 1000:
             yield Fault(id, "maxReceiveCount is from 3 to 1000: fewer give up at the first outage")
+    told = template.properties(CONSUMER).get("Environment", {}).get("Variables", {}).get("MAX_RECEIVE_COUNT")
+    used = template.properties("EventQueue").get("RedrivePolicy", {}).get("maxReceiveCount")
+    if str(told) != str(used):
+        yield Fault(CONSUMER, f"MAX_RECEIVE_COUNT is {told}, the queue's maxReceiveCount {used}: traces would lie")
 
 
 @rule
