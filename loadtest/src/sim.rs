@@ -74,7 +74,7 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
     };
-    let store = Arc::new(S3Store::new(client(offer)));
+    let store = Arc::new(S3Store::new(client(offer)).fetching_through(client(offer)));
     let topic = Arc::new(MemoryTopic::default());
     let processor = Processor::new(&config, "sim".into(), store.clone(), topic.clone());
     let meta = store.head(input).await?.context("the S3 has no input")?;

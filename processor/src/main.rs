@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use common::config::{ProcessorConfig, environment};
-use common::store::S3Store;
 use common::topic::SnsTopic;
 use common::{aws, telemetry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -29,7 +28,7 @@ async fn run() -> Result<(), Error> {
     let config = ProcessorConfig::from_lookup(environment)?;
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
-    let (shutdown, store) = (&shutdown?, Arc::new(S3Store::new(aws::s3_client(&sdk))));
+    let (shutdown, store) = (&shutdown?, Arc::new(aws::s3_store(&sdk)));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
     let processor = &Processor::new(&config, function, store, topic);
     let handle = |event: LambdaEvent<Value>| {
