@@ -32,6 +32,8 @@ class Template:
     def holds(self, condition):
         """Whether a condition, by its name or spelt out, is true."""
         if isinstance(condition, str):
+            if condition not in self.conditions:
+                raise LookupError(f"the template has no condition {condition}")
             return self.holds(self.conditions[condition])
         ((function, operands),) = condition.items()
         match function:

@@ -49,27 +49,27 @@ WATCHING = [
     ),
     Mutant(
         "a dashboard that is no JSON", "deploy/dashboard.js", "module.exports",
-        "JSON.stringify(", "'{' + JSON.stringify(", "dashboard_is_one", "no JSON",
+        "JSON.stringify(", "'{' + JSON.stringify(", "dashboard_shows_what_exists", "no JSON",
     ),
     Mutant(
         "a dashboard of a metric that nobody writes", DASHBOARD, "title: Bytes", "BytesOut", "BytesWritten",
-        "dashboard_is_one", "BytesWritten",
+        "dashboard_shows_what_exists", "BytesWritten",
     ),
     Mutant(
         "a dashboard without an alarm", DASHBOARD, "title: Alarms", "- ${DeadLettersAlarm.Arn}", None,
-        "dashboard_is_one", "DeadLettersAlarm",
+        "dashboard_shows_what_exists", "DeadLettersAlarm",
     ),
     Mutant(
         "a dashboard of one region", DASHBOARD, "title: Files", "${AWS::Region}", "us-east-1",
-        "dashboard_is_one", "region",
+        "dashboard_shows_what_exists", "region",
     ),
     Mutant(
         "a dashboard of another function", DASHBOARD, "title: At once", "${ConsumerLambdaFunction}",
-        "penstock-consumer", "dashboard_is_one", "penstock-consumer",
+        "penstock-consumer", "dashboard_shows_what_exists", "penstock-consumer",
     ),
     Mutant(
         "a formula of what is not shown", DASHBOARD, "title: Throughput", "PERIOD(bytes)", "PERIOD(octets)",
-        "dashboard_is_one", "octets",
+        "dashboard_shows_what_exists", "octets",
     ),
     Mutant(
         "a query for a field that no line has", QUERIES, "\n  FrequentRejectsQuery:\n", "span.key", "span.file",

@@ -48,7 +48,7 @@ def widgets(template):
 
 
 @rule
-def dashboard_is_one(template):
+def dashboard_shows_what_exists(template):
     """CloudWatch reads the body only when it is deployed, and cfn-lint never. What is not there shows an empty graph,
     which looks like a quiet day."""
     try:

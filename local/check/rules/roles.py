@@ -1,5 +1,6 @@
 """What each function may do: exactly this."""
 
+import json
 from typing import NamedTuple
 
 from rules import Fault, rule
@@ -100,7 +101,7 @@ def roles_hold_exactly_what_is_needed(template):
             for action in right.actions.split():
                 for resource in right.resources:
                     resource = resource.replace(INPUT, f"arn:${{AWS::Partition}}:s3:::{bucket}")
-                    wanted[action, resource, str(right.condition)] = right.why
+                    wanted[action, resource, spelt(right.condition)] = right.why
         given = set(_statements(template, role, "Allow"))
         for action, resource, condition in sorted(wanted.keys() - given):
             under = f" under {condition}" if condition != "{}" else ""
@@ -114,7 +115,7 @@ def roles_hold_exactly_what_is_needed(template):
 @rule
 def networks_are_lambdas_business(template):
     """The rights for network interfaces name no resource: a statement keeps them from the function's code."""
-    wanted = {("ec2:*", "*", str(NOT_FROM_CODE.condition))} if template.holds("InVpc") else set()
+    wanted = {("ec2:*", "*", spelt(NOT_FROM_CODE.condition))} if template.holds("InVpc") else set()
     for role in RIGHTS:
         if set(_statements(template, role, "Deny")) != wanted:
             yield Fault(role, f"has to deny {wanted or 'nothing'}: {NOT_FROM_CODE.why}")
@@ -136,14 +137,17 @@ def _statements(template, role, effect):
             if statement["Effect"] == effect:
                 for action in texts(statement.get("Action", "NotAction")):
                     for resource in texts(statement.get("Resource", "NotResource")):
-                        yield action, resource, str(_as_texts(statement.get("Condition", {})))
+                        yield action, resource, spelt(statement.get("Condition", {}))
 
 
-def _as_texts(condition):
+def spelt(condition):
+    """A condition as one text, in whatever order it was written."""
+
     def values(value):
         return [text(v) for v in value] if isinstance(value, list) else text(value)
 
-    return {operator: {key: values(v) for key, v in tests.items()} for operator, tests in condition.items()}
+    tests = {operator: {key: values(v) for key, v in test.items()} for operator, test in condition.items()}
+    return json.dumps(tests, sort_keys=True)
 
 
 @rule
