@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::{Builder, tls};
 
-/// Region, credentials and endpoints from the environment, and the HTTP client: TLS by rustls on ring, or plain
-/// HTTP where `AWS_ENDPOINT_URL` says so, which spares a local run the reading of root certificates.
+use crate::store::S3Store;
+
+/// Region, credentials and endpoints from the environment, and an HTTP client.
 pub async fn sdk_config() -> aws_config::SdkConfig {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    config.http_client(http_client()).timeout_config(time_outs()).load().await
+}
+
+/// Connections: TLS by rustls on ring, or plain HTTP where `AWS_ENDPOINT_URL` says so, which spares a local run the
+/// reading of root certificates.
+fn http_client() -> SharedHttpClient {
     let plain = crate::config::environment("AWS_ENDPOINT_URL").is_some_and(|url| url.starts_with("http://"));
-    let http = if plain {
+    if plain {
         Builder::new().build_http()
     } else {
-        Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https()
-    };
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
-    config.http_client(http).timeout_config(time_outs()).load().await
+        let rustls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        Builder::new().tls_provider(rustls).build_https()
+    }
 }
 
 /// A request that gets no answer is tried again rather than waited for. A part of an upload counts as a request: the
@@ -27,6 +33,12 @@ fn time_outs() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_mins(1))
         .build()
+}
+
+/// S3 for a function that streams objects.
+pub fn s3_store(config: &aws_config::SdkConfig) -> S3Store {
+    let ranges = config.to_builder().http_client(http_client()).build();
+    S3Store::new(s3_client(config)).fetching_through(s3_client(&ranges))
 }
 
 /// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.

@@ -29,12 +29,23 @@ use crate::contract::{ByteRange, ObjectRef};
 #[derive(Clone)]
 pub struct S3Store {
     client: aws_sdk_s3::Client,
+    ranges: aws_sdk_s3::Client,
 }
 
 impl S3Store {
     /// Through this client, whose retries and time-outs apply.
     pub fn new(client: aws_sdk_s3::Client) -> Self {
-        Self { client }
+        Self { ranges: client.clone(), client }
+    }
+
+    /// Fetches objects through a client of its own, with connections of its own.
+    ///
+    /// A connection that has brought a large body keeps a read buffer of 408 KiB (hyper's) for as long as it lives.
+    /// With one client for all, every connection comes to that in a long run, those of the uploads too.
+    #[must_use]
+    pub fn fetching_through(mut self, ranges: aws_sdk_s3::Client) -> Self {
+        self.ranges = ranges;
+        self
     }
 }
 
@@ -71,7 +82,7 @@ impl Store for S3Store {
             None => format!("get {object}"),
             Some(range) => format!("get {} of {object}", range.header()),
         };
-        let request = self.client.get_object().bucket(&object.bucket).key(&object.key);
+        let request = self.ranges.get_object().bucket(&object.bucket).key(&object.key);
         let request = request
             .set_version_id(object.version_id.clone())
             .set_range(range.map(|range| range.header()))

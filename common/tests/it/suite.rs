@@ -43,7 +43,7 @@ async fn what_is_absent_is_said(store: &dyn Store) {
 }
 
 async fn what_was_put_is_read(store: &dyn Store) {
-    for key in ["plain.csv", "a b+c.csv", "ä/€ %41.csv", "x=1/y&z?.csv"] {
+    for key in ["plain.csv", "a b+c.csv", "ä/€ %41.csv", "x=1/y&z?.csv", "a//b/../c/./d.csv"] {
         let etag = put(store, key, Bytes::from_static(b"id\n1\n")).await;
         let meta = store.head(&object(key)).await.unwrap().unwrap();
         assert_eq!((meta.size, &meta.etag), (5, &etag));
