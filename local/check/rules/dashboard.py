@@ -19,7 +19,7 @@ FIELDS = {
     "level": (TELEMETRY, ".json().flatten_event(true)"),
     "message": (TELEMETRY, ".json().flatten_event(true)"),
     "span.key": (PROCESSOR, "key = source.key"),
-    "span.trace_id": (PROCESSOR, "trace_id, event_id = id"),
+    "span.trace_id": (PROCESSOR, "trace_id = %trace_id"),
     "status": (CONSUMER, "?status"),
     "code": (PROCESSOR, 'code, "failed'),
     "error": (PROCESSOR, "error = telemetry::chain(error)"),
@@ -29,8 +29,8 @@ FIELDS = {
     "reason": (PROCESSOR, '(reason, rows, "rejected")'),
     "rows": (PROCESSOR, '(reason, rows, "rejected")'),
     # The metrics' lines.
-    "key": (METRICS, '"key": receipt.source.key'),
-    "trace_id": (METRICS, '"trace_id": trace_id'),
+    "key": (METRICS, '("key", key.to_owned())'),
+    "trace_id": (METRICS, '("trace_id", trace_id.to_string())'),
 }
 
 QUERIES = {"FileStoryQuery", "SlowestFilesQuery", "FrequentRejectsQuery"}
