@@ -42,7 +42,8 @@ async fn a_file_becomes_clean_file_rejects_receipt_and_message() {
 #[tokio::test]
 async fn keys_are_taken_as_they_are() {
     let world = World::new().await;
-    for key in ["a b.csv", "a+b.csv", "ä €/ü.csv", "100%25 %.csv", "x=1/y&z?.csv", "../receipts/a//b.csv"] {
+    for key in ["a b.csv", "a+b.csv", "ä €/ü.csv", "100%25 %.csv", "x=1/y&z?.csv", "../receipts/a//b.csv"]
+    {
         let event = world.upload(key, CSV, "01").await;
         world.handle(&event).await.unwrap();
         assert_eq!(world.read(&format!("clean/{key}")).as_deref(), Some(CLEAN), "{key}");
