@@ -37,7 +37,7 @@ where
     E: Error + 'static,
 {
     let context = span(builder, &Context::current());
-    let done = work.with_context(context.clone()).await;
+    let done = Box::pin(work).with_context(context.clone()).await;
     if let Err(error) = &done {
         fail(&context, error);
     }

@@ -69,9 +69,9 @@ pub(crate) async fn poison(system: Arc<System>) -> anyhow::Result<()> {
     ensure!(begun.elapsed() >= least, "the poison was set aside after {:?}", begun.elapsed());
     traces::shows(&system, &trace_id, "process ", "retry", 5).await?;
     let spans = system.spans.of_trace(&trace_id).into_iter();
-    let last: Vec<_> =
+    let set_aside: Vec<_> =
         spans.filter(|span| span.events.iter().any(|(name, _)| name == "dead letter")).collect();
-    ensure!(last.len() == 1 && last[0].attribute("penstock.receive_count") == "5", "{last:?}");
+    ensure!(set_aside.len() == 1 && set_aside[0].attribute("penstock.receive_count") == "5", "{set_aside:?}");
     Ok(())
 }
 

@@ -185,8 +185,8 @@ async fn lambdas_decision_and_silence_are_the_users_to_choose() {
     traced.api.invoke(&event);
     assert!(matches!(traced.api.said().await, Said::Response(_)));
     traced.api.asked_for(2).await;
-    let traces: BTreeSet<String> = traced.receiver.spans().into_iter().map(|span| span.trace_id).collect();
-    assert_eq!(traces, [UPLOADER.0.to_owned()].into());
+    let ids: BTreeSet<String> = traced.receiver.spans().into_iter().map(|span| span.trace_id).collect();
+    assert_eq!(ids, [UPLOADER.0.to_owned()].into());
 }
 
 #[tokio::test]
@@ -263,8 +263,11 @@ async fn a_thousand_invocations_with_the_process_frozen_in_between_lose_no_span(
 async fn frozen_in_between(variable: &str) {
     let traced = Traced::new().await;
     let event: Value = traced.world.upload(KEY, CSV, "01").await;
-    let address =
-        if variable.starts_with("OTEL") { traced.receiver.endpoint() } else { traced.receiver.daemon() };
+    let address = if variable.starts_with("OTEL") {
+        traced.receiver.endpoint()
+    } else {
+        traced.receiver.daemon().to_string()
+    };
     let function = traced.function(&[(variable, &address)]);
     let invocations =
         || (traced.receiver.count(|span| span.name == "processor"), traced.receiver.count(|_| true));
