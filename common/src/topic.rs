@@ -152,3 +152,23 @@ impl Topic for MemoryTopic {
         Ok(messages.len().to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_trace_takes_no_attributes_place() {
+        for own in [0, MAX_ATTRIBUTES - 1, MAX_ATTRIBUTES] {
+            let topic = MemoryTopic::default();
+            let attributes: BTreeMap<String, String> =
+                (0..own).map(|number| (format!("a{number}"), "v".into())).collect();
+            let message = Message { attributes: attributes.clone(), ..Message::default() };
+            publish(&topic, message).await.unwrap();
+            let [published] = &topic.messages()[..] else { unreachable!("one message") };
+            assert_eq!(published.attributes.len(), (own + 1).min(MAX_ATTRIBUTES));
+            assert_eq!(published.attributes.contains_key("traceparent"), own < MAX_ATTRIBUTES);
+            assert!(attributes.iter().all(|own| published.attributes.get_key_value(own.0) == Some(own)));
+        }
+    }
+}
