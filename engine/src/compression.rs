@@ -43,14 +43,6 @@ const REFUSED: &[(&[u8], &str)] = &[
     (b"\x7fELF", "an ELF program"),
 ];
 
-/// Encodings whose byte-order mark tells them apart from UTF-8. The four-byte marks stand first.
-const REFUSED_BOMS: &[(&[u8], &str)] = &[
-    (b"\xff\xfe\x00\x00", "UTF-32 LE"),
-    (b"\x00\x00\xfe\xff", "UTF-32 BE"),
-    (b"\xff\xfe", "UTF-16 LE"),
-    (b"\xfe\xff", "UTF-16 BE"),
-];
-
 /// Tells from the first bytes, never from the name, how the input is compressed.
 pub(crate) fn detect(head: &[u8]) -> Result<Compression, BadFile> {
     if head.starts_with(b"\x1f\x8b") {
@@ -78,20 +70,10 @@ fn plausible(magic: &[u8], head: &[u8]) -> bool {
     !magic.is_ascii() || magic == b"%PDF-" || magic.iter().any(binary) || head.iter().any(binary)
 }
 
-/// Refuses what is text in another encoding, or no text at all, from the first plain bytes.
+/// Refuses what is no text, from the first plain bytes.
 pub(crate) fn check_text(head: &[u8]) -> Result<(), BadFile> {
-    if let Some((_, name)) = REFUSED_BOMS.iter().find(|(bom, _)| head.starts_with(bom)) {
-        return Err(BadFile::new("unsupported_encoding", format!("the file is {name}; convert it to UTF-8"))
-            .at_byte(0));
-    }
-    if let Some(at) = memchr::memchr(0, head) {
-        return Err(BadFile::new(
-            "not_csv",
-            "a zero byte near the start: a binary file, or UTF-16 without a byte-order mark",
-        )
-        .at_byte(at as u64));
-    }
-    Ok(())
+    let Some(at) = memchr::memchr(0, head) else { return Ok(()) };
+    Err(BadFile::new("not_csv", "a zero byte near the start: this is a binary file").at_byte(at as u64))
 }
 
 #[cfg(test)]
@@ -120,7 +102,6 @@ mod tests {
         assert_eq!(refused.code, "unsupported_format");
         assert!(refused.message.contains("zip"));
         assert!(detect(b"BZh91AY&SY\0").unwrap_err().message.contains("bzip2"));
-        assert_eq!(check_text(b"\xff\xfei\x00d\x00").unwrap_err().code, "unsupported_encoding");
         assert_eq!(check_text(b"a,\x00b").unwrap_err().byte_offset, Some(2));
     }
 }

@@ -1,0 +1,161 @@
+//! Where the table begins, and which of its lines hold the columns' names.
+
+use super::Sniffed;
+use super::kind::Kind;
+use super::score::each_row;
+use crate::dialect::{Comment, Reading, Told};
+
+/// Rows that are looked at.
+const MAX_ROWS: usize = 500;
+
+/// Nobody writes names in more lines.
+const MAX_HEADER_LINES: usize = 4;
+
+/// A row of the sample: what its fields look like.
+struct Row {
+    line: u64,
+    kinds: Vec<Kind>,
+    texts: Vec<Vec<u8>>,
+    is_comment: bool,
+}
+
+impl Row {
+    fn filled(&self) -> usize {
+        self.kinds.iter().filter(|kind| **kind != Kind::Empty).count()
+    }
+}
+
+/// Finds preamble, comments, header and width of the table that `reading` reads, but for what was told.
+pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
+    let mut rows: Vec<Row> = Vec::new();
+    each_row(look, &reading, |row| {
+        rows.push(Row {
+            line: row.line,
+            kinds: row.fields.iter().map(Kind::of).collect(),
+            texts: if rows.len() < 2 * MAX_HEADER_LINES + 32 {
+                row.fields.iter().map(<[u8]>::to_vec).collect()
+            } else {
+                Vec::new()
+            },
+            is_comment: row.is_comment,
+        });
+        rows.len() < MAX_ROWS
+    });
+    let width = usual_width(&rows);
+    if told.comment.is_none() {
+        let is_comment = |row: &&Row| row.is_comment;
+        let comments = rows.iter().filter(is_comment).count();
+        if comments > 0 && 2 * comments < rows.len() && rows.iter().filter(is_comment).all(|row| row.kinds.len() != width)
+        {
+            reading.comment = Comment::Prefix(b"#".to_vec());
+            rows.retain(|row| !row.is_comment);
+        }
+    }
+    if told.preamble_lines.is_none() {
+        let first = preamble(&rows, width);
+        if first > 0 {
+            reading.preamble_lines = rows[first].line;
+            rows.drain(..first);
+        }
+    }
+    let (header_lines, header) = match told.header_lines {
+        Some(told) => (told, 100),
+        None => header(&rows, width),
+    };
+    reading.header_lines = header_lines;
+    let body = rows.iter().skip(usize::try_from(header_lines).unwrap_or(usize::MAX));
+    let (mut all, mut usual) = (0, 0);
+    for row in body {
+        all += 1;
+        usual += usize::from(row.kinds.len() == width);
+    }
+    reading.width = (width > 0 && 2 * usual > all && !told.trusts_header).then_some(width);
+    Sniffed { reading, structure: 0, header }
+}
+
+/// The width that most rows have; of two as frequent, the larger.
+fn usual_width(rows: &[Row]) -> usize {
+    let mut widths: Vec<(usize, usize)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.kinds.is_empty()) {
+        match widths.iter_mut().find(|(width, _)| *width == row.kinds.len()) {
+            Some((_, count)) => *count += 1,
+            None => widths.push((row.kinds.len(), 1)),
+        }
+    }
+    widths.into_iter().max_by_key(|(width, count)| (*count, *width)).map_or(0, |(width, _)| width)
+}
+
+/// How many rows stand before the table: titles and notes, which fill few of its columns, and blank rows.
+fn preamble(rows: &[Row], width: usize) -> usize {
+    let least = match width {
+        0..=2 => return rows.iter().position(|row| row.kinds.len() >= width).filter(|first| *first + 1 < rows.len()).unwrap_or(0),
+        3 => 2,
+        // A few names may be missing, or two of them may have run together.
+        _ => width.div_ceil(2),
+    };
+    let begins = |row: &Row| row.filled() >= least;
+    match rows.iter().position(begins) {
+        // A table of nothing but the line that looks like one would be no table.
+        Some(first) if first + 1 < rows.len() => first,
+        _ => 0,
+    }
+}
+
+/// How many lines of names there are, and how sure that is.
+fn header(rows: &[Row], width: usize) -> (u64, u8) {
+    let Some(first) = rows.first() else { return (1, 50) };
+    let columns = typed_columns(rows, width);
+    if columns.is_empty() {
+        // Nothing tells names from data but that names are not numbers, and not missing.
+        let is_data = rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
+        return if is_data { (0, 60) } else { (1, if first.kinds.contains(&Kind::Empty) { 50 } else { 65 }) };
+    }
+    let contradicts = |row: &Row| {
+        let named = columns.iter().filter(|(column, _)| matches!(row.kinds.get(*column), Some(Kind::Text | Kind::Odd)));
+        named.count()
+    };
+    let agrees = |row: &Row| {
+        columns.iter().filter(|(column, kind)| row.kinds.get(*column) == Some(kind)).count()
+    };
+    let (named, alike) = (contradicts(first), agrees(first));
+    if named == 0 && alike > 0 {
+        return (0, 90);
+    }
+    if alike > named {
+        return (0, 60);
+    }
+    let mut lines = 1;
+    // A further line of names has one for every column of numbers or dates, or repeats the first.
+    while lines < MAX_HEADER_LINES.min(rows.len().saturating_sub(1)) {
+        let row = &rows[lines];
+        let repeats = row.texts == first.texts;
+        let is_named = columns.len() >= 2 && contradicts(row) == columns.len() && row.kinds.len() == first.kinds.len();
+        if !repeats && !is_named {
+            break;
+        }
+        lines += 1;
+    }
+    (lines as u64, if alike == 0 { 95 } else { 75 })
+}
+
+/// The columns whose fields are of one kind in nearly every row, as far as the first rows do not say otherwise.
+fn typed_columns(rows: &[Row], width: usize) -> Vec<(usize, Kind)> {
+    let body: Vec<&Row> = rows.iter().skip(1).filter(|row| row.kinds.len() == width).collect();
+    let mut columns = Vec::new();
+    for column in 0..width {
+        for kind in [Kind::Number, Kind::Date, Kind::Address] {
+            let (mut filled, mut of_kind) = (0, 0);
+            for row in &body {
+                let found = row.kinds[column];
+                filled += usize::from(!matches!(found, Kind::Empty | Kind::Null));
+                of_kind += usize::from(found == kind);
+            }
+            // The first few may be further lines of names.
+            let spare = if body.len() > 8 { MAX_HEADER_LINES - 1 } else { 0 };
+            if of_kind > 0 && (of_kind + spare) * 20 >= filled * 19 {
+                columns.push((column, kind));
+            }
+        }
+    }
+    columns
+}
