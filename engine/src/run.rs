@@ -90,11 +90,12 @@ where
     };
     flow.rows.skip_front(found.encoding.bom as u64);
     let mut front = found.encoding.bom;
-    let mut sampled = sample.blocks.into_iter();
+    let (mut sampled, whole) = (sample.blocks.into_iter(), sample.whole);
     let mut blocks = 0u32;
     loop {
         let Some(mut block) = (match sampled.next() {
             Some(block) => Some(block),
+            None if whole => None,
             None => text.next().await?,
         }) else {
             break;

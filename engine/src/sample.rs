@@ -22,7 +22,7 @@ const SAMPLE_BYTES: usize = 512 * 1024;
 pub(crate) struct Sample {
     pub(crate) blocks: Vec<Bytes>,
     /// Whether there is no more text than this.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// What the sample says.

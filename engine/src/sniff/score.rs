@@ -1,5 +1,7 @@
 //! How well a reading fits the sample.
 
+use memchr::memmem;
+
 use super::candidate::DELIMITERS;
 use super::kind::Kind;
 use crate::dialect::{Comment, Quote, Reading};
@@ -11,6 +13,9 @@ const MAX_RECORDS: usize = 1000;
 
 /// No sane record of a sample is longer.
 pub(super) const MAX_RECORD_BYTES: usize = 64 * 1024;
+
+/// Quotes that hold no delimiter, and mostly stand where none belongs, are no quotes.
+const NO_QUOTES: f64 = 0.3;
 
 /// How well a reading fits.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +110,7 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
 /// Measures a reading.
 pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
     let mut widths: Vec<(usize, f64)> = Vec::new();
-    let (mut rows, mut stray) = (0.0, 0.0);
+    let (mut rows, mut stray, mut quoted, mut needed) = (0.0, 0.0, 0.0, false);
     let (mut cells, mut known, mut numbers) = (0.0, 0.0, 0.0);
     each_row(look, reading, |row| {
         if row.is_comment && !reading.delimiter.starts_with(b"#") {
@@ -113,6 +118,7 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
         }
         rows += 1.0;
         stray += f64::from(u8::from(row.is_stray));
+        quoted += f64::from(u8::from(row.is_quoted && !row.is_stray));
         match widths.iter_mut().find(|(width, _)| *width == row.width) {
             Some((_, count)) => *count += 1.0,
             None => widths.push((row.width, 1.0)),
@@ -120,6 +126,7 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
         for field in row.fields.iter() {
             let kind = Kind::of(field);
             cells += 1.0;
+            needed |= row.is_quoted && !row.is_stray && memmem::find(field, &reading.delimiter).is_some();
             numbers += f64::from(u8::from(kind == Kind::Number));
             known += match kind {
                 Kind::Odd if !row.is_quoted => 0.3,
@@ -140,7 +147,8 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
         * columns_count_for(width, numeric, kinds)
         * kinds.powi(2)
         * expectation(look, reading, numeric)
-        * (1.0 - (stray / rows)).powi(2);
+        * (1.0 - 0.3 * (stray / rows))
+        * if !needed && stray >= 3.0 && stray > quoted { NO_QUOTES } else { 1.0 };
     Score { total, consistency }
 }
 
@@ -164,12 +172,12 @@ fn expectation(look: &[u8], reading: &Reading, numeric: f64) -> f64 {
     let quote = match reading.quote {
         Quote::Byte(b'"') => 1.0,
         Quote::Byte(_) => 0.97,
-        Quote::None => 0.9,
+        Quote::None => 0.4,
     };
     let escape = match reading.escape {
         crate::dialect::Escape::Doubled => 1.0,
         crate::dialect::Escape::Byte(_) => 0.995,
-        crate::dialect::Escape::None => 0.97,
+        crate::dialect::Escape::None => 0.9,
     };
     let whole = match delimiter {
         // A comma and a space part fields only if no comma does so alone.

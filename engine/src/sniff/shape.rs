@@ -63,13 +63,16 @@ pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
         None => header(&rows, width),
     };
     reading.header_lines = header_lines;
-    let body = rows.iter().skip(usize::try_from(header_lines).unwrap_or(usize::MAX));
-    let (mut all, mut usual) = (0, 0);
-    for row in body {
+    let names = rows.first().filter(|_| header_lines > 0).map_or(width, |row| row.kinds.len());
+    let (mut all, mut usual, mut as_named) = (0, 0, 0);
+    for row in rows.iter().skip(usize::try_from(header_lines).unwrap_or(usize::MAX)) {
         all += 1;
         usual += usize::from(row.kinds.len() == width);
+        as_named += usize::from(row.kinds.len() == names);
     }
-    reading.width = (width > 0 && 2 * usual > all && !told.trusts_header).then_some(width);
+    // The rows decide only where hardly one of them is as the header says.
+    let is_decided = 2 * usual > all && (names == width || 10 * as_named < all);
+    reading.width = (width > 0 && is_decided && !told.trusts_header).then_some(width);
     Sniffed { reading, structure: 0, header }
 }
 

@@ -1,6 +1,6 @@
 //! What holds for every input.
 
-use engine::{EngineError, Options};
+use engine::{EngineError, Options, Told};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -24,8 +24,12 @@ fn csvish() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+fn told() -> Options {
+    Options { told: Told::rfc4180(), ..Options::default() }
+}
+
 fn small() -> Options {
-    Options { max_record_bytes: 24, ..Options::default() }
+    Options { max_record_bytes: 24, told: Told::rfc4180(), ..Options::default() }
 }
 
 proptest! {
@@ -65,7 +69,7 @@ proptest! {
     fn a_clean_file_passes_through_unchanged(input in csvish()) {
         let input = [b"x,y\n", &input[..]].concat();
         let once = run_chunked(&input, &[], &small()).unwrap();
-        let twice = run_chunked(&once.output, &[], &Options::default()).unwrap();
+        let twice = run_chunked(&once.output, &[], &told()).unwrap();
         prop_assert_eq!(&once.output, &twice.output);
         prop_assert_eq!(twice.summary.counts.rows_rejected, 0);
     }
@@ -73,7 +77,7 @@ proptest! {
     #[test]
     fn rejects_name_their_bytes(input in csvish()) {
         let input = [b"x,y\n", &input[..]].concat();
-        let ran = run_chunked(&input, &[], &Options::default()).unwrap();
+        let ran = run_chunked(&input, &[], &told()).unwrap();
         for reject in &ran.rejects {
             let start = usize::try_from(reject["byte_offset"].as_u64().unwrap()).unwrap();
             let length = usize::try_from(reject["byte_length"].as_u64().unwrap()).unwrap();
@@ -108,9 +112,9 @@ proptest! {
         block in 1000usize..20_000,
     ) {
         let input = [b"x,y\n", &rows.join(&b"a,b\n".repeat(2000)[..]).repeat(3)[..]].concat();
-        let whole = run_chunked(&input, &[], &Options::default()).unwrap();
+        let whole = run_chunked(&input, &[], &told()).unwrap();
         let chunked =
-            run_chunked(&input, &sizes, &Options { block_bytes: block, ..Options::default() }).unwrap();
+            run_chunked(&input, &sizes, &Options { block_bytes: block, ..told() }).unwrap();
         prop_assert!(whole.output == chunked.output);
         prop_assert_eq!(&whole.rejects, &chunked.rejects);
         prop_assert_eq!(&whole.summary, &chunked.summary);
