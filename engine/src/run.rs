@@ -20,7 +20,7 @@ use crate::{Compression, EngineError, Sink, Summary};
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The output's compression; the input's if not given.
+    /// The output's compression; the input's if not given, or gzip where that is for reading alone.
     pub output_compression: Option<Compression>,
     /// The longest record, in bytes, line end included. Memory is bounded by it.
     pub max_record_bytes: usize,
@@ -72,7 +72,7 @@ where
     R: Sink,
 {
     let mut text = Text::open(input, options).await?;
-    let output_compression = options.output_compression.unwrap_or(text.compression);
+    let output_compression = options.output_compression.unwrap_or(text.compression).of_output();
     let sample = Sample::gather(&mut text).await?;
     let found = sample.look(options, text.compression == Compression::None)?;
     let decoder = Decoder::new(found.encoding.encoding);

@@ -89,11 +89,12 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
         match scan {
             Some(scan) if scan.form == Form::Canonical => parser.split(&rest[..scan.content], &mut fields),
             Some(_) => {}
-            None => fields.clear(),
+            // Its quotes say nothing; it may still be the header.
+            None => parser.split(rest[..first_end].trim_ascii_end(), &mut fields),
         }
         let row = Row {
             fields: &fields,
-            width: fields.len(),
+            width: scan.map_or(0, |scan| scan.width),
             line,
             is_stray: scan.is_none_or(|scan| scan.form == Form::StrayQuotes),
             is_quoted: scan.is_none_or(|scan| scan.form != Form::Canonical),

@@ -103,7 +103,7 @@ fn a_line_beyond_the_longest_record_is_one_region_cut_in_the_rejects() {
 
 #[test]
 fn what_is_no_csv_is_refused_by_name() {
-    assert_eq!(run_bad(b"PK\x03\x04\x14\x00\x00\x00").code, "unsupported_format");
+    assert_eq!(run_bad(b"%PDF-1.7\n").code, "unsupported_format");
     assert_eq!(run_bad(b"\xff\xfe\x00\x00i\x00\x00\x00").code, "unsupported_encoding");
     assert_eq!(run_bad(b"GIF89a\x00\x01").code, "not_csv");
     let header = run_chunked(b"\"id,name\n1,a\n", &[], &told());
