@@ -27,11 +27,7 @@ const UTF16_LOOK_BYTES: usize = 4096;
 
 /// Tells the encoding from the text's first bytes, `whole` if there are no more. A byte-order mark is believed before
 /// anybody else.
-pub(crate) fn detect(
-    sample: &[u8],
-    whole: bool,
-    told: Option<&'static Encoding>,
-) -> Result<Found, BadFile> {
+pub(crate) fn detect(sample: &[u8], whole: bool, told: Option<&'static Encoding>) -> Result<Found, BadFile> {
     if let Some((_, name)) = REFUSED_BOMS.iter().find(|(bom, _)| sample.starts_with(bom)) {
         return Err(BadFile::new("unsupported_encoding", format!("the file is {name}; convert it to UTF-8"))
             .at_byte(0));

@@ -68,8 +68,7 @@ fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for (column, name) in (1u64..).zip(names) {
         let wanted = if is_empty(name) { format!("column_{column}").into_bytes() } else { name.clone() };
-        let is_free =
-            |name: &[u8], taken: &HashSet<Vec<u8>>| !taken.contains(name) && !given.contains(name);
+        let is_free = |name: &[u8], taken: &HashSet<Vec<u8>>| !taken.contains(name) && !given.contains(name);
         let unique = if taken.contains(&wanted) || (wanted != *name && given.contains(&wanted)) {
             let numbered = (2u64..).map(|number| [&wanted[..], format!("_{number}").as_bytes()].concat());
             numbered.into_iter().find(|name| is_free(name, &taken)).unwrap_or_else(|| wanted.clone())
@@ -106,7 +105,10 @@ mod tests {
     #[test]
     fn every_column_has_a_name_of_its_own() {
         assert_eq!(names(&[&["a", "b"]], None), (strings(&["a", "b"]), vec![]));
-        assert_eq!(names(&[&["a", "a", "", "a_2"]], None), (strings(&["a", "a_3", "column_3", "a_2"]), vec![2, 3]));
+        assert_eq!(
+            names(&[&["a", "a", "", "a_2"]], None),
+            (strings(&["a", "a_3", "column_3", "a_2"]), vec![2, 3])
+        );
         assert_eq!(names(&[&["", "column_1"]], None), (strings(&["column_1_2", "column_1"]), vec![1]));
     }
 

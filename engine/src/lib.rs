@@ -43,9 +43,7 @@ pub use encoding_rs::Encoding;
 pub use error::{BadFile, EngineError};
 pub use header::Renamed;
 pub use inflate::InflateLimits;
-pub use policy::{
-    InvalidBytes, MaxRejects, NulBytes, Policies, Ragged, RunawayQuote, StrayQuotes,
-};
+pub use policy::{InvalidBytes, MaxRejects, NulBytes, Policies, Ragged, RunawayQuote, StrayQuotes};
 pub use rejection::Reason;
 pub use run::{Options, run};
 pub use sink::Sink;

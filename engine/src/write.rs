@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn quotes_stand_only_where_they_are_needed() {
         let plain = Policies::default();
-        assert_eq!(written(&[b"a b", b"c,d", b"e\"f", b"", b"g\nh"], 5, &plain)[..], *b"a b,\"c,d\",\"e\"\"f\",,\"g\nh\"\n");
+        assert_eq!(
+            written(&[b"a b", b"c,d", b"e\"f", b"", b"g\nh"], 5, &plain)[..],
+            *b"a b,\"c,d\",\"e\"\"f\",,\"g\nh\"\n"
+        );
         assert_eq!(written(&[b""], 1, &plain)[..], *b"\"\"\n");
         assert_eq!(written(&[b"a"], 3, &plain)[..], *b"a,,\n");
     }

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use async_compression::tokio::bufread::{
-    BzDecoder, DeflateDecoder, GzipDecoder, XzDecoder, ZstdDecoder,
-};
+use async_compression::tokio::bufread::{BzDecoder, DeflateDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use bytes::Bytes;
 use futures::Stream;

@@ -15,7 +15,7 @@ use crate::parse::{Fields, LineEnd, Parser};
 use crate::policy::Policies;
 use crate::recode::Recoder;
 use crate::rejection::Rejection;
-use crate::scan::{Form, Found, Grammar, Scan, Scanner};
+use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
 use region::Region;
 pub(crate) use ruler::Mark;
@@ -92,6 +92,20 @@ pub(crate) struct Progress {
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
 pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
+/// Which rows go to the output byte for byte.
+struct Verbatim {
+    given_up: usize,
+    /// Their width; nothing if there are none.
+    width: Option<usize>,
+}
+
+/// How far the rows went that did.
+struct VerbatimRows {
+    at: usize,
+    /// The record behind them, if it was looked at.
+    next: Option<Found>,
+}
 
 /// What stands at a record's start.
 enum Start {
@@ -187,7 +201,13 @@ impl Rows {
             }
             let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
             let found = if self.canonical {
-                scanner.record(at, given_up, &mut self.needless)
+                let verbatim = Verbatim { given_up, width: self.width.filter(|_| !self.touch) };
+                let found = self.take_verbatim(&mut scanner, &mut utf8, at, &verbatim);
+                at = found.at;
+                run.end = at.max(run.end);
+                self.text_offset = base + at as u64;
+                let Some(found) = found.next else { continue };
+                found
             } else {
                 parser.record(&input[at..], last, given_up.saturating_sub(at), &mut self.fields)
             };
@@ -204,12 +224,6 @@ impl Rows {
                 }
             };
             let end = at + scan.total;
-            if self.takes_verbatim(&scan, input[end - 1]) && utf8.is_valid(input, at, end) {
-                self.count_kept(scan.total as u64, scan.lines);
-                at = end;
-                run.end = at;
-                continue;
-            }
             out.keep(&input[run]);
             let is_bad = match &self.ruler {
                 Some(ruler) => ruler.is_bad(scan.total),
@@ -281,23 +295,43 @@ impl Rows {
         self.line += u64::from(ends_line);
     }
 
-    /// Whether a row's very bytes can go to the output.
-    fn takes_verbatim(&self, scan: &Scan, last_byte: u8) -> bool {
-        self.canonical
-            && !self.touch
-            && self.width == Some(scan.width)
-            && scan.form == Form::Canonical
-            && scan.total == scan.content + 1
-            && last_byte == b'\n'
-    }
-
-    /// Counts a row of text that is the source.
-    fn count_kept(&mut self, length: u64, lines: u64) {
-        self.tally.counts.rows_in += 1;
-        self.tally.counts.rows_out += 1;
-        self.tally.spans.kept += length;
-        self.source_offset += length;
+    /// Counts rows from `at` on whose very bytes can go to the output, as long as there are any.
+    ///
+    /// Nearly all rows of nearly all files go through here, so nothing but that is done.
+    fn take_verbatim(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        utf8: &mut Utf8,
+        mut at: usize,
+        verbatim: &Verbatim,
+    ) -> VerbatimRows {
+        let input = scanner.input();
+        let (start, mut rows, mut lines) = (at, 0, 0);
+        let next = loop {
+            let found = scanner.record(at, verbatim.given_up, &mut self.needless);
+            let Found::Record(scan) = found else { break Some(found) };
+            let end = at + scan.total;
+            if scan.form != Form::Canonical
+                || verbatim.width != Some(scan.width)
+                || scan.total != scan.content + 1
+                || input[end - 1] != b'\n'
+                || !utf8.is_valid(input, at, end)
+            {
+                break Some(found);
+            }
+            (rows, lines, at) = (rows + 1, lines + scan.lines, end);
+            if self.reading.comment != Comment::None
+                || !matches!(input.get(at), Some(byte) if !matches!(byte, b'\n' | b'\r'))
+            {
+                break None;
+            }
+        };
+        self.tally.counts.rows_in += rows;
+        self.tally.counts.rows_out += rows;
+        self.tally.spans.kept += (at - start) as u64;
+        self.source_offset += (at - start) as u64;
         self.line += lines;
+        VerbatimRows { at, next }
     }
 
     /// Takes the next `length` bytes of text out of the source, and up to `raw` bytes of what they were decoded from.

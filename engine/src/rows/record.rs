@@ -184,9 +184,10 @@ impl Rows {
                 }
             }
             (false, Form::Canonical) => {
-                let needs_quotes =
-                    |delimiter| memchr3(b'"', b'\n', b'\r', content).is_some()
-                        || (delimiter != b',' && memchr(b',', content).is_some());
+                let needs_quotes = |delimiter| {
+                    memchr3(b'"', b'\n', b'\r', content).is_some()
+                        || (delimiter != b',' && memchr(b',', content).is_some())
+                };
                 if let [delimiter] = self.reading.delimiter[..]
                     && !needs_quotes(delimiter)
                 {
@@ -216,7 +217,8 @@ impl Rows {
     /// Takes `fields` as a line of the header.
     pub(super) fn take_header_fields(&mut self, record: &[u8], out: &mut Outputs) {
         self.note_terminator(record);
-        let trimmed = self.fields.iter().map(|name| if self.policies.trim { name.trim_ascii() } else { name });
+        let trimmed =
+            self.fields.iter().map(|name| if self.policies.trim { name.trim_ascii() } else { name });
         self.header.add(trimmed);
         let lines = memchr::memchr_iter(b'\n', record).count().max(1);
         let measured = self.measure(record.len(), 0);

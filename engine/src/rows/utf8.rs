@@ -14,10 +14,13 @@ pub(crate) struct Utf8 {
 
 impl Utf8 {
     /// Whether the record from `start` to `end` is valid, where those before it end at `start` or earlier.
+    #[inline]
     pub(crate) fn is_valid(&mut self, input: &[u8], start: usize, end: usize) -> bool {
-        if end <= self.valid_to {
-            return true;
-        }
+        end <= self.valid_to || self.look(input, start, end)
+    }
+
+    #[cold]
+    fn look(&mut self, input: &[u8], start: usize, end: usize) -> bool {
         if end <= self.window_end {
             return simdutf8::basic::from_utf8(&input[start..end]).is_ok();
         }

@@ -80,9 +80,13 @@ fn quotes(look: &[u8], delimiter: &[u8]) -> Vec<Quote> {
         let behind = [delimiter, &[quote]].concat();
         let before = [&[quote], delimiter].concat();
         let opens = look.first() == Some(&quote)
-            || [&behind[..], &[b'\n', quote], &[b'\r', quote]].iter().any(|opening| memmem::find(look, opening).is_some());
+            || [&behind[..], &[b'\n', quote], &[b'\r', quote]]
+                .iter()
+                .any(|opening| memmem::find(look, opening).is_some());
         let closes = look.last() == Some(&quote)
-            || [&before[..], &[quote, b'\n'], &[quote, b'\r']].iter().any(|closing| memmem::find(look, closing).is_some());
+            || [&before[..], &[quote, b'\n'], &[quote, b'\r']]
+                .iter()
+                .any(|closing| memmem::find(look, closing).is_some());
         opens && closes
     };
     let mut quotes = vec![Quote::Byte(b'"')];

@@ -27,9 +27,7 @@ impl Kind {
         if field.is_empty() {
             return Self::Empty;
         }
-        if field.len() <= 5
-            && NULLS.iter().any(|null| null.eq_ignore_ascii_case(field))
-        {
+        if field.len() <= 5 && NULLS.iter().any(|null| null.eq_ignore_ascii_case(field)) {
             return Self::Null;
         }
         if is_number(field) {
@@ -41,11 +39,16 @@ impl Kind {
         if is_address(field) {
             return Self::Address;
         }
-        if field.iter().any(|byte| matches!(byte, b',' | b';' | b'\t' | b'|')) { Self::Odd } else { Self::Text }
+        if field.iter().any(|byte| matches!(byte, b',' | b';' | b'\t' | b'|')) {
+            Self::Odd
+        } else {
+            Self::Text
+        }
     }
 }
 
-const NULLS: &[&[u8]] = &[b"null", b"na", b"n/a", b"nan", b"none", b"nil", b"-", b"--", b"\\N", b"?", b"#N/A"];
+const NULLS: &[&[u8]] =
+    &[b"null", b"na", b"n/a", b"nan", b"none", b"nil", b"-", b"--", b"\\N", b"?", b"#N/A"];
 
 /// Signs, currencies and per cent around digits in groups.
 fn is_number(field: &[u8]) -> bool {
@@ -56,19 +59,19 @@ fn is_number(field: &[u8]) -> bool {
     let digits = text.trim_matches(is_around);
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    let is_mantissa = mantissa.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '.' | ','))
+    let is_mantissa = mantissa
+        .starts_with(|first: char| first.is_ascii_digit() || matches!(first, '.' | ','))
         && mantissa.chars().any(|character| character.is_ascii_digit())
-        && mantissa
-            .chars()
-            .all(|character| character.is_ascii_digit() || matches!(character, '.' | ',' | '\'' | ' ' | '\u{a0}' | '\u{202f}'))
+        && mantissa.chars().all(|character| {
+            character.is_ascii_digit() || matches!(character, '.' | ',' | '\'' | ' ' | '\u{a0}' | '\u{202f}')
+        })
         && groups_are_plain(mantissa);
     is_mantissa && !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// One mark for decimals at most, other marks only where they part thousands: `1,5` is a number, `1,2,3,4` is a list.
 fn groups_are_plain(mantissa: &str) -> bool {
-    let groups: Vec<&str> =
-        mantissa.split(['.', ',', '\'', ' ', '\u{a0}', '\u{202f}']).collect();
+    let groups: Vec<&str> = mantissa.split(['.', ',', '\'', ' ', '\u{a0}', '\u{202f}']).collect();
     let Some((_, inner)) = groups.split_first() else { return false };
     match inner.split_last() {
         None => true,
@@ -112,9 +115,9 @@ fn numbers(field: &[u8]) -> usize {
 
 fn is_date_word(word: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
-        b"t", b"z", b"am", b"pm", b"utc", b"gmt", b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug",
-        b"sep", b"oct", b"nov", b"dec", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun", b"th", b"st", b"nd",
-        b"rd",
+        b"t", b"z", b"am", b"pm", b"utc", b"gmt", b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul",
+        b"aug", b"sep", b"oct", b"nov", b"dec", b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun",
+        b"th", b"st", b"nd", b"rd",
     ];
     let word = word.to_ascii_lowercase();
     WORDS.contains(&&word[..]) || (word.len() > 3 && WORDS[6..25].contains(&&word[..3]) && word.len() <= 9)
@@ -129,7 +132,9 @@ fn is_address(field: &[u8]) -> bool {
     let (Some(name), Some(host), None) = (parts.next(), parts.next(), parts.next()) else { return false };
     let is_word = |part: &[u8]| {
         !part.is_empty()
-            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'))
+            && part
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'))
     };
     is_word(name) && is_word(host) && host.contains(&b'.')
 }
@@ -141,11 +146,40 @@ mod tests {
     #[test]
     fn fields_are_what_they_look_like() {
         for (kind, fields) in [
-            (Kind::Number, &["1", "-5", "3.14", "3,14", "1,234.50", "$74.69", "12 %", "1e-9", ".5", "(300)", "12345678901"][..]),
-            (Kind::Date, &["2020-01-31", "31/01/2020", "00:15", "2020-01-31T10:00:00Z", "31 Jan 2020", "Jan 31 2020 10:15 PM", "01.02.2020 10:15"]),
+            (
+                Kind::Number,
+                &[
+                    "1",
+                    "-5",
+                    "3.14",
+                    "3,14",
+                    "1,234.50",
+                    "$74.69",
+                    "12 %",
+                    "1e-9",
+                    ".5",
+                    "(300)",
+                    "12345678901",
+                ][..],
+            ),
+            (
+                Kind::Date,
+                &[
+                    "2020-01-31",
+                    "31/01/2020",
+                    "00:15",
+                    "2020-01-31T10:00:00Z",
+                    "31 Jan 2020",
+                    "Jan 31 2020 10:15 PM",
+                    "01.02.2020 10:15",
+                ],
+            ),
             (Kind::Address, &["https://example.com/a?b", "a.b@example.com"]),
             (Kind::Null, &["NULL", "n/a", "-"]),
-            (Kind::Text, &["name", "MG-8769", "Light-Up Running Jacket", "col_1", "2nd floor", "A1", "May Smith"]),
+            (
+                Kind::Text,
+                &["name", "MG-8769", "Light-Up Running Jacket", "col_1", "2nd floor", "A1", "May Smith"],
+            ),
             (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b"]),
             (Kind::Empty, &["", "  "]),
         ] {

@@ -63,7 +63,10 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
             Some((content, LineEnd::Here(end))) => content + end,
             _ => rest.len(),
         };
-        if line < reading.preamble_lines || first_end == 0 || matches!(reading.terminator.at(rest, true), LineEnd::Here(_)) {
+        if line < reading.preamble_lines
+            || first_end == 0
+            || matches!(reading.terminator.at(rest, true), LineEnd::Here(_))
+        {
             at += first_end;
             line += 1;
             continue;
@@ -137,7 +140,8 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
         }
         rows < MAX_RECORDS as f64
     });
-    let Some((width, count)) = widths.iter().copied().max_by(|(_, left), (_, right)| left.total_cmp(right)) else {
+    let Some((width, count)) = widths.iter().copied().max_by(|(_, left), (_, right)| left.total_cmp(right))
+    else {
         return Score { total: 0.0, consistency: 0.0 };
     };
     let consistency = count / rows;
@@ -183,7 +187,9 @@ fn expectation(look: &[u8], reading: &Reading, numeric: f64) -> f64 {
     let whole = match delimiter {
         // A comma and a space part fields only if no comma does so alone.
         [first, b' '] => {
-            let alone = memchr::memchr_iter(*first, look).filter(|at| !matches!(look.get(at + 1), Some(b' '))).count();
+            let alone = memchr::memchr_iter(*first, look)
+                .filter(|at| !matches!(look.get(at + 1), Some(b' ')))
+                .count();
             let all = memchr::memchr_iter(*first, look).count().max(1);
             1.02 * (1.0 - alone as f64 / all as f64).powi(2)
         }

@@ -45,7 +45,9 @@ pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
     if told.comment.is_none() {
         let is_comment = |row: &&Row| row.is_comment;
         let comments = rows.iter().filter(is_comment).count();
-        if comments > 0 && 2 * comments < rows.len() && rows.iter().filter(is_comment).all(|row| row.kinds.len() != width)
+        if comments > 0
+            && 2 * comments < rows.len()
+            && rows.iter().filter(is_comment).all(|row| row.kinds.len() != width)
         {
             reading.comment = Comment::Prefix(b"#".to_vec());
             rows.retain(|row| !row.is_comment);
@@ -91,7 +93,13 @@ fn usual_width(rows: &[Row]) -> usize {
 /// How many rows stand before the table: titles and notes, which fill few of its columns, and blank rows.
 fn preamble(rows: &[Row], width: usize) -> usize {
     let least = match width {
-        0..=2 => return rows.iter().position(|row| row.kinds.len() >= width).filter(|first| *first + 1 < rows.len()).unwrap_or(0),
+        0..=2 => {
+            return rows
+                .iter()
+                .position(|row| row.kinds.len() >= width)
+                .filter(|first| *first + 1 < rows.len())
+                .unwrap_or(0);
+        }
         3 => 2,
         // A few names may be missing, or two of them may have run together.
         _ => width.div_ceil(2),
@@ -114,12 +122,13 @@ fn header(rows: &[Row], width: usize) -> (u64, u8) {
         return if is_data { (0, 60) } else { (1, if first.kinds.contains(&Kind::Empty) { 50 } else { 65 }) };
     }
     let contradicts = |row: &Row| {
-        let named = columns.iter().filter(|(column, _)| matches!(row.kinds.get(*column), Some(Kind::Text | Kind::Odd)));
+        let named = columns
+            .iter()
+            .filter(|(column, _)| matches!(row.kinds.get(*column), Some(Kind::Text | Kind::Odd)));
         named.count()
     };
-    let agrees = |row: &Row| {
-        columns.iter().filter(|(column, kind)| row.kinds.get(*column) == Some(kind)).count()
-    };
+    let agrees =
+        |row: &Row| columns.iter().filter(|(column, kind)| row.kinds.get(*column) == Some(kind)).count();
     let (named, alike) = (contradicts(first), agrees(first));
     if named == 0 && alike > 0 {
         return (0, 90);
@@ -132,7 +141,8 @@ fn header(rows: &[Row], width: usize) -> (u64, u8) {
     while lines < MAX_HEADER_LINES.min(rows.len().saturating_sub(1)) {
         let row = &rows[lines];
         let repeats = row.texts == first.texts;
-        let is_named = columns.len() >= 2 && contradicts(row) == columns.len() && row.kinds.len() == first.kinds.len();
+        let is_named =
+            columns.len() >= 2 && contradicts(row) == columns.len() && row.kinds.len() == first.kinds.len();
         if !repeats && !is_named {
             break;
         }
