@@ -24,6 +24,9 @@ const SIZES_BEHIND: u16 = 1 << 3;
 /// Sizes of 64 bits stand in a field of their own.
 const ZIP64: u32 = u32::MAX;
 
+/// More than what nothing at all is compressed to.
+const MAX_FOLDER_BYTES: u32 = 64;
+
 /// The file that is read.
 pub(super) struct Entry {
     /// Its length if it is not compressed.
@@ -65,7 +68,9 @@ where
         let mut extra = vec![0; usize::from(short(24))];
         read(reader, &mut extra).await?;
         let behind = flags & SIZES_BEHIND != 0;
-        if name.ends_with(b"/") && !behind && packed == 0 {
+        if name.ends_with(b"/") && !behind && size == 0 && packed <= MAX_FOLDER_BYTES {
+            // Nothing, but some tools compress it.
+            read(reader, &mut vec![0; packed as usize]).await?;
             continue;
         }
         if name == b"[Content_Types].xml" || name == b"mimetype" || name.starts_with(b"xl/") {

@@ -184,16 +184,18 @@ fn expectation(look: &[u8], reading: &Reading, numeric: f64) -> f64 {
         crate::dialect::Escape::Byte(_) => 0.995,
         crate::dialect::Escape::None => 0.9,
     };
-    let whole = match delimiter {
-        // A comma and a space part fields only if no comma does so alone.
-        [first, b' '] => {
-            let alone = memchr::memchr_iter(*first, look)
-                .filter(|at| !matches!(look.get(at + 1), Some(b' ')))
-                .count();
-            let all = memchr::memchr_iter(*first, look).count().max(1);
-            1.02 * (1.0 - alone as f64 / all as f64).powi(2)
-        }
-        _ => 1.0,
-    };
+    let whole = if is_part_of_longer(look, delimiter) { 0.8 } else { 1.0 };
     listed * quote * escape * whole
+}
+
+/// Whether a delimiter of one byte never stands but in a longer one, such as a comma before a space.
+fn is_part_of_longer(look: &[u8], delimiter: &[u8]) -> bool {
+    let [byte] = delimiter else { return false };
+    let all = memchr::memchr_iter(*byte, look).count();
+    let longer = DELIMITERS.iter().filter(|(longer, _)| longer.len() > 1 && longer.contains(byte));
+    longer.into_iter().any(|(longer, _)| {
+        let in_one = longer.iter().filter(|part| *part == byte).count();
+        // A space is in more than delimiters.
+        *byte != b' ' && all > 0 && all == in_one * memmem::find_iter(look, longer).count()
+    })
 }

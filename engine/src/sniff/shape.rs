@@ -20,6 +20,19 @@ struct Row {
 }
 
 impl Row {
+    /// Of columns that hold numbers and the like, how many have a word here.
+    fn named(&self, columns: &[(usize, Kind)]) -> usize {
+        columns
+            .iter()
+            .filter(|(column, _)| matches!(self.kinds.get(*column), Some(Kind::Text | Kind::Odd)))
+            .count()
+    }
+
+    /// How many have here what they hold.
+    fn alike(&self, columns: &[(usize, Kind)]) -> usize {
+        columns.iter().filter(|(column, kind)| self.kinds.get(*column) == Some(kind)).count()
+    }
+
     fn filled(&self) -> usize {
         self.kinds.iter().filter(|kind| **kind != Kind::Empty).count()
     }
@@ -115,45 +128,42 @@ fn preamble(rows: &[Row], width: usize) -> usize {
 /// How many lines of names there are, and how sure that is.
 fn header(rows: &[Row], width: usize) -> (u64, u8) {
     let Some(first) = rows.first() else { return (1, 50) };
-    let columns = typed_columns(rows, width);
-    if columns.is_empty() {
+    let columns = typed_columns(&rows[1..], width);
+    let (named, alike) = (first.named(&columns), first.alike(&columns));
+    if columns.is_empty() && further_lines(rows, width) == 0 {
         // Nothing tells names from data but that names are not numbers, and not missing.
         let is_data = rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
-        return if is_data { (0, 60) } else { (1, if first.kinds.contains(&Kind::Empty) { 50 } else { 65 }) };
+        let sure = if first.kinds.contains(&Kind::Empty) { 50 } else { 65 };
+        return if is_data { (0, 60) } else { (1, sure) };
     }
-    let contradicts = |row: &Row| {
-        let named = columns
-            .iter()
-            .filter(|(column, _)| matches!(row.kinds.get(*column), Some(Kind::Text | Kind::Odd)));
-        named.count()
-    };
-    let agrees =
-        |row: &Row| columns.iter().filter(|(column, kind)| row.kinds.get(*column) == Some(kind)).count();
-    let (named, alike) = (contradicts(first), agrees(first));
-    if named == 0 && alike > 0 {
-        return (0, 90);
+    match named {
+        0 if alike > 0 => (0, 90),
+        _ if alike > named => (0, 60),
+        _ => (1 + further_lines(rows, width) as u64, if alike == 0 { 95 } else { 75 }),
     }
-    if alike > named {
-        return (0, 60);
-    }
-    let mut lines = 1;
-    // A further line of names has one for every column of numbers or dates, or repeats the first.
-    while lines < MAX_HEADER_LINES.min(rows.len().saturating_sub(1)) {
-        let row = &rows[lines];
-        let repeats = row.texts == first.texts;
-        let is_named =
-            columns.len() >= 2 && contradicts(row) == columns.len() && row.kinds.len() == first.kinds.len();
-        if !repeats && !is_named {
-            break;
-        }
-        lines += 1;
-    }
-    (lines as u64, if alike == 0 { 95 } else { 75 })
 }
 
-/// The columns whose fields are of one kind in nearly every row, as far as the first rows do not say otherwise.
+/// How many lines of names follow the first: each has one for every column of numbers or dates, as the first has, or
+/// repeats the first.
+fn further_lines(rows: &[Row], width: usize) -> usize {
+    let first = &rows[0];
+    let mut lines = 0;
+    for further in 1..MAX_HEADER_LINES.min(rows.len() - 1) {
+        let columns = typed_columns(&rows[further + 1..], width);
+        let are_names = columns.len() >= 2
+            && rows[..=further]
+                .iter()
+                .all(|row| row.named(&columns) == columns.len() && row.kinds.len() == first.kinds.len());
+        if are_names || (lines + 1 == further && rows[further].texts == first.texts) {
+            lines = further;
+        }
+    }
+    lines
+}
+
+/// The columns whose fields are of one kind in nearly every row.
 fn typed_columns(rows: &[Row], width: usize) -> Vec<(usize, Kind)> {
-    let body: Vec<&Row> = rows.iter().skip(1).filter(|row| row.kinds.len() == width).collect();
+    let body: Vec<&Row> = rows.iter().filter(|row| row.kinds.len() == width).collect();
     let mut columns = Vec::new();
     for column in 0..width {
         for kind in [Kind::Number, Kind::Date, Kind::Address] {

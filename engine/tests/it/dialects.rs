@@ -114,13 +114,13 @@ fn a_stray_quote_costs_its_line_and_can_be_mended() {
     let input = b"a,b\n1,\"x\n2,\"y\"\n\"3,4\n5,6\n";
     let ran = run_chunked(input, &[], &policies(Policies::default())).unwrap();
     assert_eq!(text(&ran), "a,b\n1,\"x\n2,y\"\"\"\n5,6\n");
-    let input = b"a,b,c\n1,\"x,0\n2,\"y\",0\n\"3,4,0\n5,6,0\n";
+    let input = b"a,b,c\n1,\"x,0\n2,0,\"y\"\n\"3,4,0\n5,6,0\n";
     let ran = run_chunked(input, &[], &policies(Policies::default())).unwrap();
-    assert_eq!(text(&ran), "a,b,c\n2,y,0\n5,6,0\n");
+    assert_eq!(text(&ran), "a,b,c\n2,0,y\n5,6,0\n");
     assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"), "{:?}", ran.rejects);
     let repair = Policies { stray_quotes: StrayQuotes::Repair, ..Policies::default() };
     let ran = run_chunked(input, &[], &policies(repair)).unwrap();
-    assert_eq!(text(&ran), "a,b,c\n1,\"\"\"x\",0\n2,y,0\n\"\"\"3\",4,0\n5,6,0\n");
+    assert_eq!(text(&ran), "a,b,c\n1,\"\"\"x\",0\n2,0,y\n\"\"\"3\",4,0\n5,6,0\n");
 }
 
 #[test]
