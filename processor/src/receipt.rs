@@ -96,7 +96,8 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
 
 fn dialect(found: &engine::Dialect) -> Dialect {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let renamed = |column: &engine::Renamed| RenamedColumn { column: column.column, name: column.name.clone() };
+    let renamed =
+        |column: &engine::Renamed| RenamedColumn { column: column.column, name: column.name.clone() };
     Dialect {
         delimiter: text(&found.delimiter),
         quote: found.quote.name(),

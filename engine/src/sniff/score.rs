@@ -24,15 +24,23 @@ pub(super) struct Score {
     pub total: f64,
     /// The share of the rows that have the usual width.
     consistency: f64,
+    /// Whether that is one column: then there may be a delimiter that was not thought of.
+    is_single: bool,
 }
 
 impl Score {
     /// Out of a hundred, `second` being the best score of another delimiter.
     pub(super) fn confidence(self, second: f64) -> u8 {
         let lead = if self.total > 0.0 { 1.0 - 0.5 * (second / self.total) } else { 0.0 };
-        let percent = (100.0 * lead * (0.5 + 0.5 * self.consistency)).round().clamp(0.0, 99.0);
+        let percent = (100.0 * lead * (0.5 + 0.5 * self.consistency))
+            .round()
+            .clamp(0.0, if self.is_single { 60.0 } else { 99.0 });
         // Clamped above.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=99")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to less than a hundred"
+        )]
         let percent = percent as u8;
         percent
     }
@@ -91,9 +99,9 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
         let (length, lines) = scan.map_or((first_end, 1), |scan| (scan.total, scan.lines));
         match scan {
             Some(scan) if scan.form == Form::Canonical => parser.split(&rest[..scan.content], &mut fields),
-            Some(_) => {}
+            Some(scan) if scan.form != Form::StrayQuotes => {}
             // Its quotes say nothing; it may still be the header.
-            None => parser.split(rest[..first_end].trim_ascii_end(), &mut fields),
+            _ => parser.split(rest[..first_end].trim_ascii_end(), &mut fields),
         }
         let row = Row {
             fields: &fields,
@@ -115,7 +123,7 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
 pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
     let mut widths: Vec<(usize, f64)> = Vec::new();
     let (mut rows, mut stray, mut quoted, mut needed) = (0.0, 0.0, 0.0, false);
-    let (mut cells, mut known, mut numbers) = (0.0, 0.0, 0.0);
+    let (mut cells, mut known, mut numbers, mut typed) = (0.0, 0.0, 0.0, 0.0);
     each_row(look, reading, |row| {
         if row.is_comment && !reading.delimiter.starts_with(b"#") {
             return true;
@@ -132,6 +140,7 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
             cells += 1.0;
             needed |= row.is_quoted && !row.is_stray && memmem::find(field, &reading.delimiter).is_some();
             numbers += f64::from(u8::from(kind == Kind::Number));
+            typed += f64::from(u8::from(kind.is_typed()));
             known += match kind {
                 Kind::Odd if !row.is_quoted => 0.3,
                 Kind::Text => 0.9,
@@ -142,27 +151,27 @@ pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
     });
     let Some((width, count)) = widths.iter().copied().max_by(|(_, left), (_, right)| left.total_cmp(right))
     else {
-        return Score { total: 0.0, consistency: 0.0 };
+        return Score { total: 0.0, consistency: 0.0, is_single: true };
     };
     let consistency = count / rows;
     let concentration: f64 = widths.iter().map(|(_, count)| (count / rows).powi(2)).sum();
-    let kinds = if cells > 0.0 { known / cells } else { 0.0 };
-    let numeric = if cells > 0.0 { numbers / cells } else { 0.0 };
+    let share = |part: f64| if cells > 0.0 { part / cells } else { 0.0 };
+    let (kinds, numeric) = (share(known), share(numbers));
     let total = concentration
-        * columns_count_for(width, numeric, kinds)
+        * columns_count_for(width, share(typed), kinds)
         * kinds.powi(2)
         * expectation(look, reading, numeric)
         * (1.0 - 0.3 * (stray / rows))
         * if !needed && stray >= 3.0 && stray > quoted { NO_QUOTES } else { 1.0 };
-    Score { total, consistency }
+    Score { total, consistency, is_single: width <= 1 }
 }
 
 /// More columns are more evidence. One is evidence only where its fields are something whole.
-fn columns_count_for(width: usize, numeric: f64, kinds: f64) -> f64 {
+fn columns_count_for(width: usize, typed: f64, kinds: f64) -> f64 {
     if width > 1 {
         return 1.0 - 1.0 / (width as f64 + 1.0);
     }
-    if kinds > 0.99 && numeric > 0.5 { 0.5 } else { 0.12 }
+    if kinds > 0.9 && typed >= 0.5 { 0.5 } else { 0.12 }
 }
 
 /// How much a reading is to be expected before anything was read.

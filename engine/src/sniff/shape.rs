@@ -105,24 +105,27 @@ fn usual_width(rows: &[Row]) -> usize {
 
 /// How many rows stand before the table: titles and notes, which fill few of its columns, and blank rows.
 fn preamble(rows: &[Row], width: usize) -> usize {
-    let least = match width {
-        0..=2 => {
-            return rows
-                .iter()
-                .position(|row| row.kinds.len() >= width)
-                .filter(|first| *first + 1 < rows.len())
-                .unwrap_or(0);
-        }
-        3 => 2,
-        // A few names may be missing, or two of them may have run together.
-        _ => width.div_ceil(2),
-    };
-    let begins = |row: &Row| row.filled() >= least;
-    match rows.iter().position(begins) {
-        // A table of nothing but the line that looks like one would be no table.
-        Some(first) if first + 1 < rows.len() => first,
-        _ => 0,
+    let mut filled: Vec<usize> =
+        rows.iter().filter(|row| row.kinds.len() == width).map(Row::filled).collect();
+    filled.sort_unstable();
+    let usual = filled.get(filled.len() / 2).copied().unwrap_or(0);
+    // A few names may be missing, or two of them may have run together; of the rows, most may be half empty.
+    let least = width.div_ceil(2).min((3 * usual).div_ceil(5)).max(2).min(width);
+    let begins = |row: &Row| row.filled() >= least && (width > 2 || row.kinds.len() >= width);
+    let mut first = rows.iter().position(begins).unwrap_or(0);
+    // A line of another width right above one of names is a title with a delimiter in it.
+    while let [title, names, body @ ..] = &rows[first..]
+        && title.kinds.len() != width
+        && names.kinds.len() == width
+        && let columns = typed_columns(body, width)
+        && !columns.is_empty()
+        && names.named(&columns) == columns.len()
+    {
+        first += 1;
     }
+    // A table of nothing but the line that looks like one would be no table, and one of few rows is not below a lot of
+    // them that are none.
+    if first + 1 < rows.len() && 2 * first <= rows.len() { first } else { 0 }
 }
 
 /// How many lines of names there are, and how sure that is.

@@ -281,9 +281,14 @@ mod tests {
 
     #[test]
     fn what_a_shell_makes_hard_to_type_can_be_spelled() {
-        for (text, bytes) in
-            [(";", &b";"[..]), ("\\t", b"\t"), (", ", b", "), ("\\x01", b"\x01"), ("§", "§".as_bytes()), ("\\", b"\\")]
-        {
+        for (text, bytes) in [
+            (";", &b";"[..]),
+            ("\\t", b"\t"),
+            (", ", b", "),
+            ("\\x01", b"\x01"),
+            ("§", "§".as_bytes()),
+            ("\\", b"\\"),
+        ] {
             assert_eq!(delimiter(text).unwrap().0, bytes, "{text}");
         }
         for text in ["", "\n", "\\xg", "12345678901234567"] {
