@@ -12,6 +12,11 @@ pub enum Quote {
 }
 
 impl Quote {
+    /// As people and receipts write it.
+    pub fn name(self) -> Option<String> {
+        self.byte().map(|byte| char::from(byte).to_string())
+    }
+
     pub(crate) fn byte(self) -> Option<u8> {
         match self {
             Self::Byte(byte) => Some(byte),

@@ -220,14 +220,14 @@ mod tests {
             };
             for size in 1..=source.len() {
                 let mut decoder = Decoder::new(encoding).unwrap();
-                let (mut decoded, mut marks) = (Vec::new(), Vec::new());
+                let (mut utf8, mut marks) = (Vec::new(), Vec::new());
                 for block in source.chunks(size) {
                     let block = Bytes::copy_from_slice(block);
-                    decoded.extend_from_slice(&decoder.decode(&block, false, |mark| marks.push(mark)));
+                    utf8.extend_from_slice(&decoder.decode(&block, false, |mark| marks.push(mark)));
                 }
-                decoded.extend_from_slice(&decoder.decode(&Bytes::new(), true, |mark| marks.push(mark)));
+                utf8.extend_from_slice(&decoder.decode(&Bytes::new(), true, |mark| marks.push(mark)));
                 let expected = encoding.decode_without_bom_handling(&source).0;
-                assert_eq!(String::from_utf8(decoded).unwrap(), expected, "{} {size}", encoding.name());
+                assert_eq!(String::from_utf8(utf8).unwrap(), expected, "{} {size}", encoding.name());
                 assert_eq!(marks.iter().map(|mark| mark.text_length).sum::<usize>(), expected.len());
                 assert_eq!(marks.iter().map(|mark| mark.source.len()).sum::<usize>(), source.len());
                 assert!(marks.iter().all(|mark| !mark.is_bad));

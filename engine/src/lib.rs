@@ -9,9 +9,10 @@
 //! - `sample`: its first bytes, and what they say of all of it; `encoding`: which one it is, and UTF-8 of it; `sniff`:
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
-//! - `parse`, `write`: the same for any other dialect, and its fields in the canonical one; `header`: the columns' names.
+//! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
+//!   the columns' names.
 //! - `rows`: records into kept rows and rejections; a pure push machine.
-//! - `recode`: the rows whose quotes are in disorder, through `csv-async`.
+//! - `recode`: the rows whose quotes are in disorder, through `csv-async`; `repair`: those that one stray quote spoils.
 //! - `outputs`, `encode`, `sink`: what rows become, the output's compression, and where it goes.
 //! - `rejection`, `summary`, `error`: what comes out beside the rows.
 
@@ -20,13 +21,16 @@ mod dialect;
 mod encode;
 mod encoding;
 mod error;
+mod fields;
 mod header;
 mod inflate;
+mod line_end;
 mod outputs;
 mod parse;
 mod policy;
 mod recode;
 mod rejection;
+mod repair;
 mod rows;
 mod run;
 mod sample;

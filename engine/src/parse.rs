@@ -3,104 +3,19 @@
 //! What `scan` does for the canonical dialect without looking at the fields, this does for all of them. Told RFC 4180,
 //! both read the same, which the property tests hold them to.
 
-use memchr::{memchr, memchr_iter, memchr2, memmem::Finder};
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
-use crate::dialect::{Escape, Quote, Reading, Terminator};
+use crate::dialect::{Escape, Reading, Terminator};
+use crate::fields::Fields;
+use crate::line_end::LineEnd;
 use crate::scan::{Form, Found, Scan};
-
-/// The fields of one record, in buffers that are used again for the next.
-#[derive(Debug, Default)]
-pub(crate) struct Fields {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Fields {
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        (0..self.ends.len()).map(|at| self.get(at))
-    }
-
-    pub(crate) fn get(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[start..self.ends[at]]
-    }
-
-    pub(crate) fn push(&mut self, field: &[u8]) {
-        self.bytes.extend_from_slice(field);
-        self.end();
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn end(&mut self) {
-        self.ends.push(self.bytes.len());
-    }
-
-    /// Leaves only the first fields.
-    pub(crate) fn truncate(&mut self, width: usize) {
-        self.ends.truncate(width);
-        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
-    }
-}
-
-/// What stands at a byte that may end a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LineEnd {
-    /// A line's end of so many bytes.
-    Here(usize),
-    /// None.
-    No,
-    /// What follows in the next buffer decides.
-    Unknown,
-}
-
-impl Terminator {
-    /// Whether a line ends at the start of `input`.
-    pub(crate) fn at(self, input: &[u8], last: bool) -> LineEnd {
-        match (self, input.first(), input.get(1)) {
-            (Self::Any | Self::Lf, Some(b'\n'), _) | (Self::Cr, Some(b'\r'), _) => LineEnd::Here(1),
-            (Self::Any | Self::CrLf, Some(b'\r'), Some(b'\n')) => LineEnd::Here(2),
-            (Self::Any | Self::CrLf, Some(b'\r'), None) if !last => LineEnd::Unknown,
-            (Self::Any, Some(b'\r'), _) => LineEnd::Here(1),
-            _ => LineEnd::No,
-        }
-    }
-
-    /// Where the first line in `input` ends and how long that end is; nothing if no end can be seen.
-    pub(crate) fn find(self, input: &[u8], last: bool) -> Option<(usize, LineEnd)> {
-        let mut from = 0;
-        loop {
-            let rest = &input[from..];
-            let at = match self {
-                Self::Any => memchr2(b'\n', b'\r', rest),
-                Self::Lf => memchr(b'\n', rest),
-                Self::CrLf | Self::Cr => memchr(b'\r', rest),
-            };
-            let at = from + at?;
-            match self.at(&input[at..], last) {
-                LineEnd::No => from = at + 1,
-                end => return Some((at, end)),
-            }
-        }
-    }
-}
 
 /// Reads the records of one dialect.
 #[derive(Debug)]
 pub(crate) struct Parser {
     delimiter: Finder<'static>,
-    quote: Option<u8>,
+    pub(crate) quote: Option<u8>,
     escape: Option<u8>,
     doubled: bool,
     terminator: Terminator,
@@ -385,40 +300,7 @@ impl Parser {
             LineEnd::No => Some(false),
         }
     }
-
-    /// Reads a line once more with one of its quotes taken as it stands, if that gives `width` fields in one way only,
-    /// or in one way with fewer stray quotes than any other.
-    pub(crate) fn repair(&self, line: &[u8], width: usize, fields: &mut Fields) -> bool {
-        let Some(quote) = self.quote else { return false };
-        if memchr_iter(quote, line).count() > MAX_REPAIRED_QUOTES {
-            return false;
-        }
-        let mut best: Option<(usize, usize)> = None;
-        let mut is_only = false;
-        for literal in memchr_iter(quote, line) {
-            let found = self.parse(line, true, 0, Some(literal), fields);
-            let Found::Record(scan) = found else { continue };
-            if scan.width != width || scan.lines > 1 || scan.total != line.len() {
-                continue;
-            }
-            let strays = fields.bytes.iter().filter(|byte| **byte == quote).count();
-            match best {
-                Some((fewest, _)) if strays > fewest => {}
-                Some((fewest, _)) if strays == fewest => is_only = false,
-                _ => (best, is_only) = (Some((strays, literal)), true),
-            }
-        }
-        match best {
-            Some((_, literal)) if is_only => {
-                matches!(self.parse(line, true, 0, Some(literal), fields), Found::Record(_))
-            }
-            _ => false,
-        }
-    }
 }
-
-/// A line with more quotes is not worth reading once for each.
-const MAX_REPAIRED_QUOTES: usize = 200;
 
 /// What a byte outside of quotes means.
 enum Outside {
@@ -439,11 +321,4 @@ enum Outside {
 fn next(special: &[bool; 256], input: &[u8], from: usize) -> usize {
     let length = input[from..].iter().position(|byte| special[usize::from(*byte)]);
     length.map_or(input.len(), |length| from + length)
-}
-
-impl Quote {
-    /// As people and receipts write it.
-    pub fn name(self) -> Option<String> {
-        self.byte().map(|byte| char::from(byte).to_string())
-    }
 }

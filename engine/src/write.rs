@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 use memchr::memchr;
 
-use crate::parse::Fields;
+use crate::fields::Fields;
 use crate::policy::{InvalidBytes, NulBytes, Policies};
 
 /// Appends a row of `width` fields, those that `fields` lacks empty.

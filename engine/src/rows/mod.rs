@@ -3,15 +3,17 @@
 mod record;
 mod region;
 mod ruler;
+mod skip;
 mod utf8;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dialect::{Comment, Reading};
+use crate::fields::Fields;
 use crate::header::{Header, Renamed};
 use crate::outputs::Outputs;
-use crate::parse::{Fields, LineEnd, Parser};
+use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
 use crate::rejection::Rejection;
@@ -20,6 +22,7 @@ use crate::{Counts, EngineError, Reason, Spans};
 use region::Region;
 pub(crate) use ruler::Mark;
 use ruler::{Measured, Ruler};
+use skip::Start;
 use utf8::Utf8;
 
 /// What [`Rows`] has seen so far.
@@ -105,15 +108,6 @@ struct VerbatimRows {
     at: usize,
     /// The record behind them, if it was looked at.
     next: Option<Found>,
-}
-
-/// What stands at a record's start.
-enum Start {
-    Record,
-    /// Nothing of the table's: so many bytes of a blank line, or of one that is skipped.
-    Skipped(usize),
-    /// What follows in the next buffer decides.
-    Unknown,
 }
 
 impl Rows {
@@ -241,58 +235,6 @@ impl Rows {
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
         Ok(Progress { used: at, full })
-    }
-
-    /// Looks at the start of a line for what is no record, and skips it.
-    fn start(&mut self, input: &[u8], last: bool) -> Start {
-        if self.skipping {
-            return self.skip_line(input, last);
-        }
-        if self.preamble_left > 0 {
-            self.preamble_left -= 1;
-            self.tally.preamble_lines += 1;
-            return self.skip_line(input, last);
-        }
-        // Nearly every record begins with none of these.
-        if !matches!(input[0], b'\n' | b'\r') && self.reading.comment == Comment::None {
-            return Start::Record;
-        }
-        match self.reading.terminator.at(input, last) {
-            LineEnd::Here(length) => {
-                self.skip(length, true);
-                return Start::Skipped(length);
-            }
-            LineEnd::Unknown => return Start::Unknown,
-            LineEnd::No => {}
-        }
-        let Comment::Prefix(prefix) = &self.reading.comment else { return Start::Record };
-        if input.starts_with(prefix) {
-            self.tally.comment_lines += 1;
-            return self.skip_line(input, last);
-        }
-        if !last && prefix.starts_with(input) { Start::Unknown } else { Start::Record }
-    }
-
-    /// Skips a line as far as it is there.
-    fn skip_line(&mut self, input: &[u8], last: bool) -> Start {
-        let (length, ends) = match self.reading.terminator.find(input, last) {
-            Some((at, LineEnd::Here(end))) => (at + end, true),
-            // The `\r` stays until what follows is there.
-            Some((at, _)) => (at, false),
-            None => (input.len(), last),
-        };
-        self.skipping = !ends;
-        if length == 0 {
-            return Start::Unknown;
-        }
-        self.skip(length, ends);
-        Start::Skipped(length)
-    }
-
-    fn skip(&mut self, length: usize, ends_line: bool) {
-        let measured = self.measure(length, 0);
-        self.tally.spans.skipped += measured.byte_length;
-        self.line += u64::from(ends_line);
     }
 
     /// Counts rows from `at` on whose very bytes can go to the output, as long as there are any.

@@ -31,7 +31,7 @@ impl Rows {
             if self.reading.header_lines > 0 {
                 if scan.form == Form::StrayQuotes
                     && scan.width != expected
-                    && let Some(taken) = self.take_repaired(record, true, out)?
+                    && let Some(taken) = self.take_repaired(record, true, out)
                 {
                     return Ok(taken);
                 }
@@ -40,7 +40,7 @@ impl Rows {
                 return Ok(record.len());
             }
             self.note_terminator(record);
-            self.name_columns(generated(expected), out);
+            self.name_columns(&generated(expected), out);
         }
         let width = self.width.unwrap_or_default();
         if let Some((reason, message)) = self.is_refused(record, is_bad) {
@@ -65,7 +65,7 @@ impl Rows {
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         if scan.form == Form::StrayQuotes {
-            if let Some(taken) = self.take_repaired(record, true, out)? {
+            if let Some(taken) = self.take_repaired(record, true, out) {
                 return Ok(taken);
             }
             if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
@@ -239,10 +239,10 @@ impl Rows {
         self.tally.renamed = renamed;
         self.tally.renamed.truncate(MAX_RENAMED);
         self.pad_from = self.reading.width.filter(|width| *width < names.len());
-        self.name_columns(names, out);
+        self.name_columns(&names, out);
     }
 
-    fn name_columns(&mut self, names: Vec<Vec<u8>>, out: &mut Outputs) {
+    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
         let start = out.text.len();
         for (at, name) in names.iter().enumerate() {
             if at > 0 {

@@ -1,8 +1,8 @@
 //! A region that can't be read: a record too long, or a quote that never closes.
 
 use super::{Measured, Rows};
+use crate::line_end::LineEnd;
 use crate::outputs::Outputs;
-use crate::parse::LineEnd;
 use crate::policy::{RunawayQuote, StrayQuotes};
 use crate::rejection::{CUT_BYTES, Message, Raw, Rejection};
 use crate::scan::Found;
@@ -32,7 +32,7 @@ impl Rows {
             Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
         };
         if reason == Reason::UnclosedQuote
-            && let Some(taken) = self.take_repaired(input, last, out)?
+            && let Some(taken) = self.take_repaired(input, last, out)
         {
             return Ok(taken);
         }
@@ -45,24 +45,16 @@ impl Rows {
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
     /// mended. The header is mended always: without it there is no file.
-    pub(super) fn take_repaired(
-        &mut self,
-        input: &[u8],
-        last: bool,
-        out: &mut Outputs,
-    ) -> Result<Option<usize>, EngineError> {
+    pub(super) fn take_repaired(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Option<usize> {
         let width = match self.width {
-            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return Ok(None),
+            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return None,
             Some(width) => width,
-            None => match self.reading.width {
-                Some(width) => width,
-                None => return Ok(None),
-            },
+            None => self.reading.width?,
         };
         let length = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => at + end,
             None if last => input.len(),
-            _ => return Ok(None),
+            _ => return None,
         };
         let line = &input[..length];
         let is_bad = match &self.ruler {
@@ -74,17 +66,17 @@ impl Rows {
             || self.is_refused(line, is_bad).is_some()
             || !parser.repair(line, width, &mut self.fields)
         {
-            return Ok(None);
+            return None;
         }
         if self.width.is_none() {
             self.take_header_fields(line, out);
-            return Ok(Some(length));
+            return Some(length);
         }
         let measured = self.measure(length, 0);
         self.count_mended(&measured, 1);
         self.tally.rows_mended += 1;
         self.write_fields(width, is_bad, out);
-        Ok(Some(length))
+        Some(length)
     }
 
     /// Begins to reject a record: at its start, up to the line's end.

@@ -5,7 +5,9 @@ use memchr::memmem;
 use super::candidate::DELIMITERS;
 use super::kind::Kind;
 use crate::dialect::{Comment, Quote, Reading};
-use crate::parse::{Fields, LineEnd, Parser};
+use crate::fields::Fields;
+use crate::line_end::LineEnd;
+use crate::parse::Parser;
 use crate::scan::{Form, Found};
 
 /// Enough records to tell.
@@ -203,7 +205,7 @@ fn is_part_of_longer(look: &[u8], delimiter: &[u8]) -> bool {
     let all = memchr::memchr_iter(*byte, look).count();
     let longer = DELIMITERS.iter().filter(|(longer, _)| longer.len() > 1 && longer.contains(byte));
     longer.into_iter().any(|(longer, _)| {
-        let in_one = longer.iter().filter(|part| *part == byte).count();
+        let in_one = memchr::memchr_iter(*byte, longer).count();
         // A space is in more than delimiters.
         *byte != b' ' && all > 0 && all == in_one * memmem::find_iter(look, longer).count()
     })

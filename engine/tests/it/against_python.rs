@@ -58,7 +58,7 @@ fn text(random: &mut fastrand::Rng, delimiter: char, quote: char, escape: Option
                 None => text.extend([quote, quote]),
                 Some(escape) => text.extend([escape, [escape, quote, delimiter][random.usize(0..3)]]),
             },
-            9..11 => text.push_str(&format!("{quote}a{delimiter}\n{quote}")),
+            9..11 => text.extend([quote, 'a', delimiter, '\n', quote]),
             _ => text.push_str(["a", "b c", " ", "é", ","][random.usize(0..5)]),
         }
     }
