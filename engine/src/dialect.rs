@@ -108,6 +108,8 @@ pub(crate) struct Reading {
     pub escape: Escape,
     pub terminator: Terminator,
     pub comment: Comment,
+    /// Whether nobody told of comments: then a line as wide as the table is none, whatever it begins with.
+    pub comment_is_found: bool,
     pub header_lines: u64,
     pub preamble_lines: u64,
     /// Fields that most rows have, where a look at the first rows says so.
@@ -132,6 +134,7 @@ impl Default for Reading {
             escape: Escape::Doubled,
             terminator: Terminator::Any,
             comment: Comment::None,
+            comment_is_found: false,
             header_lines: 1,
             preamble_lines: 0,
             width: None,

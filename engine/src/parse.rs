@@ -85,7 +85,7 @@ impl Parser {
     }
 
     /// How many fields a line without quotes and escapes has.
-    fn count(&self, line: &[u8]) -> usize {
+    pub(crate) fn count(&self, line: &[u8]) -> usize {
         match self.delimiter.needle() {
             [byte] => memchr_iter(*byte, line).count() + 1,
             _ => self.delimiter.find_iter(line).count() + 1,

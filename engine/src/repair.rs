@@ -6,15 +6,15 @@ use crate::fields::Fields;
 use crate::parse::Parser;
 use crate::scan::Found;
 
-/// A line with more quotes is not worth reading once for each.
-const MAX_REPAIRED_QUOTES: usize = 200;
+/// A line is read once for each of its quotes: in all, no more bytes than these.
+const MAX_WORK_BYTES: usize = 1024 * 1024;
 
 impl Parser {
     /// Reads a line once more with one of its quotes taken as it stands, if that gives `width` fields in one way only,
     /// or in one way with fewer stray quotes than any other.
     pub(crate) fn repair(&self, line: &[u8], width: usize, fields: &mut Fields) -> bool {
         let Some(quote) = self.quote else { return false };
-        if memchr_iter(quote, line).count() > MAX_REPAIRED_QUOTES {
+        if memchr_iter(quote, line).count().saturating_mul(line.len()) > MAX_WORK_BYTES {
             return false;
         }
         let mut best: Option<(usize, usize)> = None;

@@ -37,11 +37,23 @@ impl Rows {
             LineEnd::No => {}
         }
         let Comment::Prefix(prefix) = &self.reading.comment else { return Start::Record };
-        if input.starts_with(prefix) {
-            self.tally.comment_lines += 1;
-            return self.skip_line(input, last);
+        if !input.starts_with(prefix) {
+            return if !last && prefix.starts_with(input) { Start::Unknown } else { Start::Record };
         }
-        if !last && prefix.starts_with(input) { Start::Unknown } else { Start::Record }
+        if self.reading.comment_is_found {
+            let columns = self.width.or(self.reading.width);
+            match self.reading.terminator.find(input, last) {
+                Some((at, LineEnd::Here(_))) if columns == Some(self.parser.count(&input[..at])) => {
+                    return Start::Record;
+                }
+                Some((_, LineEnd::Here(_))) => {}
+                None if last && columns == Some(self.parser.count(input)) => return Start::Record,
+                _ if last || input.len() > self.grammar.max_record_bytes => {}
+                _ => return Start::Unknown,
+            }
+        }
+        self.tally.comment_lines += 1;
+        self.skip_line(input, last)
     }
 
     /// Skips a line as far as it is there.

@@ -14,7 +14,7 @@ use crate::scan::{Form, Found};
 const MAX_RECORDS: usize = 1000;
 
 /// No sane record of a sample is longer.
-pub(super) const MAX_RECORD_BYTES: usize = 64 * 1024;
+pub(super) const MAX_RECORD_BYTES: usize = 256 * 1024;
 
 /// Quotes that hold no delimiter, and mostly stand where none belongs, are no quotes.
 const NO_QUOTES: f64 = 0.3;

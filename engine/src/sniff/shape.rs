@@ -39,7 +39,7 @@ impl Row {
 }
 
 /// Finds preamble, comments, header and width of the table that `reading` reads, but for what was told.
-pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
+pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told) -> Sniffed {
     let mut rows: Vec<Row> = Vec::new();
     each_row(look, &reading, |row| {
         rows.push(Row {
@@ -63,6 +63,7 @@ pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
             && rows.iter().filter(is_comment).all(|row| row.kinds.len() != width)
         {
             reading.comment = Comment::Prefix(b"#".to_vec());
+            reading.comment_is_found = true;
             rows.retain(|row| !row.is_comment);
         }
     }
@@ -75,7 +76,7 @@ pub(super) fn shape(look: &[u8], mut reading: Reading, told: &Told) -> Sniffed {
     }
     let (header_lines, header) = match told.header_lines {
         Some(told) => (told, 100),
-        None => header(&rows, width),
+        None => header(&rows, whole, width),
     };
     reading.header_lines = header_lines;
     let names = rows.first().filter(|_| header_lines > 0).map_or(width, |row| row.kinds.len());
@@ -129,13 +130,13 @@ fn preamble(rows: &[Row], width: usize) -> usize {
 }
 
 /// How many lines of names there are, and how sure that is.
-fn header(rows: &[Row], width: usize) -> (u64, u8) {
+fn header(rows: &[Row], whole: bool, width: usize) -> (u64, u8) {
     let Some(first) = rows.first() else { return (1, 50) };
     let columns = typed_columns(&rows[1..], width);
     let (named, alike) = (first.named(&columns), first.alike(&columns));
     if columns.is_empty() && further_lines(rows, width) == 0 {
         // Nothing tells names from data but that names are not numbers, and not missing.
-        let is_data = rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
+        let is_data = whole && rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
         let sure = if first.kinds.contains(&Kind::Empty) { 50 } else { 65 };
         return if is_data { (0, 60) } else { (1, sure) };
     }

@@ -188,6 +188,17 @@ fn headers_preambles_and_comments_are_found() {
 }
 
 #[test]
+fn a_row_that_begins_as_a_comment_does_is_a_row() {
+    let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
+    let input = ["# by hand\nid,date,name\n", rows, "# more\n", rows, "#4,2020-01-04,d\n# the end"].concat();
+    for sizes in [&[][..], &[1], &[7]] {
+        let ran = run_chunked(input.as_bytes(), sizes, &Options::default()).unwrap();
+        assert_eq!(text(&ran), ["id,date,name\n", rows, rows, "#4,2020-01-04,d\n"].concat());
+        assert_eq!(ran.summary.dialect.comment_lines, 3);
+    }
+}
+
+#[test]
 fn a_header_that_is_not_as_wide_as_the_rows_is_made_so() {
     let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n".repeat(5);
     for (header, names) in [

@@ -25,14 +25,14 @@ use output::Target;
 
 const EXAMPLES: &str = "\
 Examples:
-  penstock process orders.csv                               what is in it, and what would be rejected
+  penstock process orders.csv                             what is in it, and what would be rejected
   penstock process orders.csv.gz -o clean.csv.gz --rejects bad.ndjson
-  zcat big.csv.gz | penstock process - -o - > clean.csv     in flat memory, whatever the size
+  zcat big.csv.gz | penstock process - -o - > clean.csv   in flat memory, whatever the size
   penstock process orders.csv --json | jq '.dialect, .counts'
   penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
-Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says what was found, and
-how sure that is. The clean file is always UTF-8 with commas, `\"` where needed, and `\\n`.
+Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says
+what was found, and how sure that is. The clean file is always UTF-8 with commas, `\"` where needed, and `\\n`.
 Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage,
 128 + n ended by signal n.
 A failed run leaves no OUT behind; rows that went to standard output (-o -) before it failed are no result.";
@@ -41,7 +41,7 @@ A failed run leaves no OUT behind; rows that went to standard output (-o -) befo
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The file to clean: plain, gzip or zstd; `-` is standard input
+    /// The file to clean: plain, gzip, zstd, bzip2, xz, or a zip of one file; `-` is standard input
     input: PathBuf,
     /// Where the clean rows go; `-` is standard output. Without it they are counted and checked only
     #[arg(short, long, value_name = "OUT")]
