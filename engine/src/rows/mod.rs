@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::dialect::{Comment, Reading};
 use crate::fields::Fields;
 use crate::header::{Header, Renamed};
+use crate::line_end::LineEnd;
 use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
@@ -208,6 +209,15 @@ impl Rows {
             let scan = match found {
                 Found::Record(scan) => scan,
                 Found::Incomplete { .. } if !last && input.len() - at <= self.grammar.max_record_bytes => {
+                    break;
+                }
+                // Its first line may be mended, once all of that is there.
+                Found::GivenUp
+                    if matches!(
+                        self.reading.terminator.find(&input[at..], last),
+                        Some((_, LineEnd::Unknown))
+                    ) =>
+                {
                     break;
                 }
                 found => {

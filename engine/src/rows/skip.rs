@@ -41,15 +41,18 @@ impl Rows {
             return if !last && prefix.starts_with(input) { Start::Unknown } else { Start::Record };
         }
         if self.reading.comment_is_found {
-            let columns = self.width.or(self.reading.width);
-            match self.reading.terminator.find(input, last) {
-                Some((at, LineEnd::Here(_))) if columns == Some(self.parser.count(&input[..at])) => {
-                    return Start::Record;
-                }
-                Some((_, LineEnd::Here(_))) => {}
-                None if last && columns == Some(self.parser.count(input)) => return Start::Record,
-                _ if last || input.len() > self.grammar.max_record_bytes => {}
+            let window = &input[..input.len().min(self.grammar.max_record_bytes)];
+            let ends = last && window.len() == input.len();
+            let line = match self.reading.terminator.find(window, ends) {
+                Some((at, LineEnd::Here(_))) => Some(&window[..at]),
+                _ if ends => Some(window),
+                // No record is so long.
+                _ if input.len() > window.len() => None,
                 _ => return Start::Unknown,
+            };
+            let columns = self.width.or(self.reading.width);
+            if line.is_some_and(|line| columns == Some(self.parser.count(line))) {
+                return Start::Record;
             }
         }
         self.tally.comment_lines += 1;

@@ -1,6 +1,9 @@
 //! What holds for every input.
 
-use engine::{EngineError, Options, Told};
+use engine::{
+    Comment, EngineError, Escape, InvalidBytes, Options, Policies, Quote, Ragged, StrayQuotes, Terminator,
+    Told,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -26,6 +29,46 @@ fn csvish() -> impl Strategy<Value = Vec<u8>> {
 
 fn told() -> Options {
     Options { told: Told::rfc4180(), ..Options::default() }
+}
+
+/// Any dialect, and the policies that mend most.
+fn any_dialect() -> impl Strategy<Value = Options> {
+    let quotes = [Quote::Byte(b'"'), Quote::Byte(b'a'), Quote::None];
+    let escapes = [Escape::Doubled, Escape::None, Escape::Byte(b'\\')];
+    let terminators = [Terminator::Any, Terminator::Lf, Terminator::CrLf, Terminator::Cr];
+    let delimiters = [&b","[..], b" ", b", ", b",,", b"b"];
+    let comments = [Comment::None, Comment::Prefix(b"b".to_vec())];
+    let told = (
+        prop::sample::select(&delimiters[..]).prop_map(<[u8]>::to_vec),
+        prop::sample::select(quotes.to_vec()),
+        prop::sample::select(escapes.to_vec()),
+        prop::sample::select(terminators.to_vec()),
+        prop::sample::select(comments.to_vec()),
+        0u64..3,
+        0u64..3,
+    );
+    let policies = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (told, policies).prop_map(|(told, (ragged, repair, replace, trim))| {
+        let (delimiter, quote, escape, terminator, comment, header_lines, preamble_lines) = told;
+        let told = Told {
+            delimiter: Some(delimiter),
+            quote: Some(quote),
+            escape: Some(escape),
+            terminator: Some(terminator),
+            comment: Some(comment),
+            header_lines: Some(header_lines),
+            preamble_lines: Some(preamble_lines),
+            ..Told::default()
+        };
+        let policies = Policies {
+            ragged: Ragged { pad: ragged, truncate_empty: ragged },
+            stray_quotes: if repair { StrayQuotes::Repair } else { StrayQuotes::Reject },
+            invalid_bytes: if replace { InvalidBytes::Replace } else { InvalidBytes::Reject },
+            trim,
+            ..Policies::default()
+        };
+        Options { max_record_bytes: 24, told, policies, ..Options::default() }
+    })
 }
 
 fn small() -> Options {
@@ -63,6 +106,30 @@ proptest! {
         let zipped = run_chunked(&zstd(&input), &sizes, &options).unwrap();
         prop_assert_eq!(&whole.output, &unzstd(&zipped.output));
         prop_assert_eq!(whole.summary.spans, zipped.summary.spans);
+    }
+
+    #[test]
+    fn any_dialect_gives_the_same_whatever_the_chunks_and_parses_back(
+        input in csvish(),
+        options in any_dialect(),
+        sizes in vec(0usize..9, 1..5),
+        block in 1usize..40,
+    ) {
+        let outcome = |sizes: &[usize], block_bytes| {
+            match run_chunked(&input, sizes, &Options { block_bytes, ..options.clone() }) {
+                Ok(ran) => Ok((ran.output, ran.rejects, ran.summary)),
+                Err(EngineError::BadFile(bad)) => Err(bad),
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        let whole = outcome(&[], 1 << 20);
+        prop_assert_eq!(&whole, &outcome(&sizes, block));
+        if let Ok((output, _, summary)) = whole {
+            prop_assert_eq!(summary.spans.total(), input.len() as u64);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&output[..]);
+            let rows = reader.byte_records().map(|record| record.unwrap()).count() as u64;
+            prop_assert_eq!(rows, summary.counts.rows_out + u64::from(summary.dialect.header));
+        }
     }
 
     #[test]
