@@ -21,6 +21,7 @@ fn csvish() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"\"\"".to_vec()),
         1 => Just(b"\xef\xbb\xbf".to_vec()),
         1 => Just(b"\xff".to_vec()),
+        1 => Just(b"\\".to_vec()),
         8 => "[a-c ]{0,3}".prop_map(String::into_bytes),
         3 => "\"[a,\n]{0,4}\"".prop_map(String::into_bytes),
     ];
