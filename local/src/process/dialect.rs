@@ -1,5 +1,6 @@
 //! The flags that say how the file is written, and what becomes of bad rows.
 
+use common::contract::Dialect;
 use engine::{
     Comment, Encoding, Escape, InvalidBytes, MaxRejects, NulBytes, Policies, Quote, Ragged, RunawayQuote,
     StrayQuotes, Terminator, Told,
@@ -184,6 +185,38 @@ impl PolicyArgs {
     }
 }
 
+/// What is told of a file that was not written as most are, for people.
+pub(super) fn unusual(dialect: &Dialect) -> Vec<String> {
+    let mut told = Vec::new();
+    if dialect.delimiter != "," {
+        told.push(format!("delimiter {:?}", dialect.delimiter));
+    }
+    match dialect.quote.as_deref() {
+        Some("\"") => {}
+        Some(quote) => told.push(format!("quote {quote}")),
+        None => told.push("no quotes".into()),
+    }
+    match dialect.escape.as_deref() {
+        Some("doubled") | None => {}
+        Some("none") => told.push("quotes not escaped".into()),
+        Some(escape) => told.push(format!("escape {escape}")),
+    }
+    if dialect.encoding != "utf-8" {
+        told.push(dialect.encoding.clone());
+    }
+    for (lines, what) in [(dialect.preamble_lines, "preamble"), (dialect.comment_lines, "comment")] {
+        if lines > 0 {
+            told.push(format!("{lines} {what} line{}", if lines == 1 { "" } else { "s" }));
+        }
+    }
+    match dialect.header_lines {
+        0 => told.push("no header".into()),
+        1 => {}
+        lines => told.push(format!("{lines} header lines")),
+    }
+    told
+}
+
 /// Bytes that a flag was given. A list of its own, as clap takes a `Vec` for a flag that comes several times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Bytes(Vec<u8>);
@@ -294,6 +327,24 @@ mod tests {
         for text in ["", "\n", "\\xg", "12345678901234567"] {
             assert!(delimiter(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_what_is_unusual_is_told() {
+        let mut dialect: Dialect = serde_json::from_value(serde_json::json!({
+            "delimiter": ",", "quote": "\"", "escape": "doubled", "encoding": "utf-8", "bom": false,
+            "terminator": "\n", "header": true, "header_lines": 1, "preamble_lines": 0,
+        }))
+        .unwrap();
+        assert!(unusual(&dialect).is_empty());
+        dialect = Dialect {
+            delimiter: "\t".into(),
+            encoding: "utf-16le".into(),
+            header_lines: 0,
+            preamble_lines: 1,
+            ..dialect
+        };
+        assert_eq!(unusual(&dialect), ["delimiter \"\\t\"", "utf-16le", "1 preamble line", "no header"]);
     }
 
     #[test]

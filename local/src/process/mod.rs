@@ -239,6 +239,13 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         "{name}: {} rows in, {} out, {} rejected",
         counts.rows_in, counts.rows_out, counts.rows_rejected
     );
+    // An empty file has neither header nor rows.
+    if let Some(dialect) = receipt.dialect.as_ref().filter(|_| receipt.bytes.decompressed > 0) {
+        let unusual = dialect::unusual(dialect).join(", ");
+        if !unusual.is_empty() {
+            text = format!("{text} [{unusual}]");
+        }
+    }
     if let Some(rejects) = &receipt.rejects {
         let reasons: Vec<String> =
             rejects.by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
@@ -291,6 +298,8 @@ mod tests {
             "a.csv -o b.csv --rejects b.csv",
             "a.csv --receipt -",
             "a.csv --rejects -",
+            "a.csv --delimiter \"",
+            "a.csv --delimiter \\ --escape backslash",
         ] {
             assert!(check(&args(line)).is_err(), "{line}");
         }
@@ -298,6 +307,8 @@ mod tests {
             "- -o -",
             "a.csv -o b.csv --rejects c --receipt d --json",
             "a.csv -o /dev/null --rejects /dev/null",
+            "a.csv --delimiter \" --quote none",
+            "a.csv --ragged pad,truncate-empty --max-rejects 1% --header-lines 0",
         ] {
             check(&args(line)).unwrap();
         }
