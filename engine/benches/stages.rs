@@ -56,7 +56,13 @@ fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Optio
     run_told(bencher, file, text_bytes, output, Told::rfc4180());
 }
 
-fn run_told(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Option<Compression>, told: Told) {
+fn run_told(
+    bencher: Bencher<'_, '_>,
+    file: Vec<u8>,
+    text_bytes: usize,
+    output: Option<Compression>,
+    told: Told,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let options = Options { output_compression: output, told, ..Options::default() };
     let file = Bytes::from(file);

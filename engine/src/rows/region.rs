@@ -31,13 +31,13 @@ impl Rows {
             Found::Incomplete { in_quotes: false } | Found::Record(_) => Reason::RecordTooLong,
             Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
         };
+        if found != Found::GivenUp {
+            self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
+        }
         if reason == Reason::UnclosedQuote
             && let Some(taken) = self.take_repaired(input, last, out)
         {
             return Ok(taken);
-        }
-        if found != Found::GivenUp {
-            self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
         }
         self.open_region(reason)?;
         Ok(0)

@@ -56,15 +56,14 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
     });
     let width = usual_width(&rows);
     if told.comment.is_none() {
-        let is_comment = |row: &&Row| row.is_comment;
-        let comments = rows.iter().filter(is_comment).count();
-        if comments > 0
-            && 2 * comments < rows.len()
-            && rows.iter().filter(is_comment).all(|row| row.kinds.len() != width)
-        {
+        // A row as wide as the table is one, whatever it begins with.
+        let is_comment = |row: &Row| row.is_comment && row.kinds.len() != width;
+        let begin_so = rows.iter().filter(|row| row.is_comment).count();
+        let comments = rows.iter().filter(|row| is_comment(row)).count();
+        if comments > 0 && 2 * comments >= begin_so && 2 * comments < rows.len() {
             reading.comment = Comment::Prefix(b"#".to_vec());
             reading.comment_is_found = true;
-            rows.retain(|row| !row.is_comment);
+            rows.retain(|row| !is_comment(row));
         }
     }
     if told.preamble_lines.is_none() {

@@ -40,7 +40,7 @@ fn any_dialect() -> impl Strategy<Value = Options> {
     let delimiters = [&b","[..], b" ", b", ", b",,", b"b"];
     let comments = [Comment::None, Comment::Prefix(b"b".to_vec())];
     let told = (
-        prop::sample::select(&delimiters[..]).prop_map(<[u8]>::to_vec),
+        prop::sample::select(delimiters.to_vec()).prop_map(<[u8]>::to_vec),
         prop::sample::select(quotes.to_vec()),
         prop::sample::select(escapes.to_vec()),
         prop::sample::select(terminators.to_vec()),
