@@ -7,9 +7,12 @@ use std::collections::HashSet;
 pub struct Renamed {
     /// The column, from 1.
     pub column: u64,
-    /// Its name in the output.
+    /// Its name in the output; of a long one, the beginning.
     pub name: String,
 }
+
+/// A message with a hundred names has a limit.
+const MAX_TOLD_CHARACTERS: usize = 100;
 
 /// Header lines as they come, column by column.
 #[derive(Debug, Default)]
@@ -76,7 +79,8 @@ fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
             wanted
         };
         if unique != *name {
-            renamed.push(Renamed { column, name: String::from_utf8_lossy(&unique).into_owned() });
+            let name = String::from_utf8_lossy(&unique).chars().take(MAX_TOLD_CHARACTERS).collect();
+            renamed.push(Renamed { column, name });
             name.clone_from(&unique);
         }
         taken.insert(unique);

@@ -137,7 +137,7 @@ pub struct Dialect {
 pub struct RenamedColumn {
     /// From 1.
     pub column: u64,
-    /// Its name in the output.
+    /// Its name in the output; of a long one, the first hundred characters.
     pub name: String,
 }
 
