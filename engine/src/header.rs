@@ -79,8 +79,8 @@ fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
             wanted
         };
         if unique != *name {
-            let name = String::from_utf8_lossy(&unique).chars().take(MAX_TOLD_CHARACTERS).collect();
-            renamed.push(Renamed { column, name });
+            let told = String::from_utf8_lossy(&unique).chars().take(MAX_TOLD_CHARACTERS).collect();
+            renamed.push(Renamed { column, name: told });
             name.clone_from(&unique);
         }
         taken.insert(unique);
