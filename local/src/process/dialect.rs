@@ -19,13 +19,13 @@ pub(super) struct DialectArgs {
     /// How a quote stands inside quotes: `doubled`, `none` (as it is), or behind this character, such as `\`
     #[arg(long, value_name = "CHAR|doubled|none", value_parser = escape)]
     escape: Option<Escape>,
-    /// The encoding, such as utf-8, utf-16le, windows-1252 or shift_jis; a byte-order mark is believed first
+    /// The encoding, such as utf-8, utf-16le or windows-1252; a byte-order mark is believed first
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     encoding: Option<&'static Encoding>,
     /// What ends a record; without it, whichever of the three comes
     #[arg(long, value_name = "KIND")]
     terminator: Option<TerminatorArg>,
-    /// Records that hold the columns' names, joined with a space; 0 if there are none: column_1, column_2, …
+    /// Records that hold the columns' names, joined with a space; 0 if there are none: `column_1`, `column_2`, …
     #[arg(long, value_name = "N")]
     header_lines: Option<u64>,
     /// Lines above the header that are no part of the table
@@ -290,7 +290,7 @@ fn encoding(label: &str) -> Result<&'static Encoding, String> {
 }
 
 fn max_record_bytes(text: &str) -> Result<usize, String> {
-    let bytes = common::size::parse(text).map_err(|error| error.to_string())?;
+    let bytes = common::size::parse(text)?;
     match usize::try_from(bytes) {
         Ok(bytes) if (1..=1 << 30).contains(&bytes) => Ok(bytes),
         _ => Err("from 1 byte to 1 GiB".into()),
@@ -300,7 +300,7 @@ fn max_record_bytes(text: &str) -> Result<usize, String> {
 fn max_rejects(text: &str) -> Result<MaxRejects, String> {
     let wrong = || "a number of rows is wanted, or a share such as 0.5%".to_owned();
     match text.strip_suffix('%') {
-        None => text.parse().map(MaxRejects::Rows).map_err(|_| wrong()),
+        None => text.parse().map(MaxRejects::Rows).map_err(|_not_a_number| wrong()),
         Some(share) => match share.trim().parse() {
             Ok(share) if (0.0..=100.0).contains(&share) => Ok(MaxRejects::Percent(share)),
             _ => Err(wrong()),
