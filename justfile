@@ -5,6 +5,7 @@ export RUSTDOCFLAGS := "-D warnings"
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
+pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
 default:
@@ -29,7 +30,7 @@ deploy-local *ARGS:
     fi
     cargo run --release -- up --detach ${packaged:+--template "$packaged"} {{ARGS}}
 
-# The tests that need nothing but cargo
+# The tests that need nothing but cargo and Python
 test:
     cargo test --workspace
 
@@ -103,6 +104,11 @@ memory *ARGS:
 bench *ARGS:
     @python3 loadtest/bench {{ARGS}}
 
+# Penstock on a copy of the Pollock benchmark, beside what it publishes of others: docs/dialects.md
+pollock DIR: pollock-tools
+    cargo build --release -p local --bin penstock
+    {{pollock_tools}}/bin/python engine/benches/pollock.py {{DIR}} target/release/penstock
+
 # What takes hours: the benchmarks up to 64 GB, each stage of the engine, and images: the other architecture's, and compiled inside
 nightly: (bench "--full") image-tools
     cargo bench -p engine
@@ -124,3 +130,10 @@ image-tools:
         || (python3 -m venv --clear {{images}} \
         && {{images}}/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docker/images/requirements.txt \
         && touch {{images}}/.whole)
+
+[private]
+pollock-tools:
+    @test -x {{pollock_tools}}/bin/ready || (python3 -m venv {{pollock_tools}} \
+        && {{pollock_tools}}/bin/pip install --quiet --disable-pip-version-check numpy==2.4.6 joblib==1.6.0 \
+            multiset==3.2.0 chardet==7.7.0 python-dateutil==4.0.0 price-parser==0.5.1 \
+        && touch {{pollock_tools}}/bin/ready && chmod +x {{pollock_tools}}/bin/ready)

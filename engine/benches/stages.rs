@@ -9,7 +9,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use engine::{Compression, Options, Sink};
+use engine::{Compression, Options, Sink, Told};
 
 const TEXT_BYTES: usize = 16 * 1024 * 1024;
 
@@ -53,8 +53,18 @@ fn gzipped(text: &[u8]) -> Vec<u8> {
 
 /// Runs the engine over `file`, which holds `text_bytes` of text; throughput is that of the text.
 fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Option<Compression>) {
+    run_told(bencher, file, text_bytes, output, Told::rfc4180());
+}
+
+fn run_told(
+    bencher: Bencher<'_, '_>,
+    file: Vec<u8>,
+    text_bytes: usize,
+    output: Option<Compression>,
+    told: Told,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let options = Options { output_compression: output, ..Options::default() };
+    let options = Options { output_compression: output, told, ..Options::default() };
     let file = Bytes::from(file);
     bencher.counter(BytesCount::new(text_bytes)).bench_local(|| {
         let chunks = (0..file.len()).step_by(CHUNK_BYTES);
@@ -71,6 +81,32 @@ fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Optio
 fn plain(bencher: Bencher<'_, '_>) {
     let text = text(9, "", "\n");
     run(bencher, text.clone(), text.len(), None);
+}
+
+/// What is not told is found.
+#[divan::bench]
+fn found(bencher: Bencher<'_, '_>) {
+    let text = text(9, "", "\n");
+    run_told(bencher, text.clone(), text.len(), None, Told::default());
+}
+
+#[divan::bench]
+fn semicolons(bencher: Bencher<'_, '_>) {
+    let text = String::from_utf8(text(9, "", "\n")).unwrap().replace(',', ";");
+    run_told(bencher, text.clone().into(), text.len(), None, Told::default());
+}
+
+#[divan::bench]
+fn quoted_semicolons(bencher: Bencher<'_, '_>) {
+    let text = String::from_utf8(text(9, "\"", "\n")).unwrap().replace(',', ";");
+    run_told(bencher, text.clone().into(), text.len(), None, Told::default());
+}
+
+#[divan::bench]
+fn utf16(bencher: Bencher<'_, '_>) {
+    let text = String::from_utf8(text(9, "", "\n")).unwrap();
+    let text: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    run_told(bencher, text.clone(), text.len(), None, Told::default());
 }
 
 #[divan::bench]

@@ -104,7 +104,7 @@ impl Encoder {
             // An empty file is one empty frame: nothing at all would be no zstd file.
             Compression::Zstd if self.block.is_empty() && self.begun => {}
             Compression::Gzip if self.block.is_empty() => {}
-            Compression::Zstd | Compression::Gzip => self.pack_block(sink).await?,
+            _ => self.pack_block(sink).await?,
         }
         while !self.pending.is_empty() {
             self.settle_one(sink).await?;
@@ -298,7 +298,7 @@ mod tests {
             // A reader of one member only: all of the text is in the first.
             Compression::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).unwrap(),
             Compression::Zstd => zstd::Decoder::new(bytes).unwrap().read_to_end(&mut text).unwrap(),
-            Compression::None => bytes.to_vec().as_slice().read_to_end(&mut text).unwrap(),
+            _ => bytes.to_vec().as_slice().read_to_end(&mut text).unwrap(),
         };
         text
     }

@@ -6,30 +6,49 @@
 //!
 //! - [`run`](run()): one file from first byte to last. Read this first: it narrates the flow.
 //! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and zstd.
+//! - `sample`: its first bytes, and what they say of all of it; `encoding`: which one it is, and UTF-8 of it; `sniff`:
+//!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
+//! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
+//!   the columns' names.
 //! - `rows`: records into kept rows and rejections; a pure push machine.
-//! - `recode`: the rows whose quotes are in disorder, through `csv-async`.
+//! - `recode`: the rows whose quotes are in disorder, through `csv-async`; `repair`: those that one stray quote spoils.
 //! - `outputs`, `encode`, `sink`: what rows become, the output's compression, and where it goes.
 //! - `rejection`, `summary`, `error`: what comes out beside the rows.
 
 mod compression;
+mod dialect;
 mod encode;
+mod encoding;
 mod error;
+mod fields;
+mod header;
 mod inflate;
+mod line_end;
 mod outputs;
+mod parse;
+mod policy;
 mod recode;
 mod rejection;
+mod repair;
 mod rows;
 mod run;
+mod sample;
 mod scan;
 mod sink;
+mod sniff;
 mod summary;
 mod text;
+mod write;
 
 pub use compression::Compression;
+pub use dialect::{Comment, Escape, Quote, Terminator, Told};
+pub use encoding_rs::Encoding;
 pub use error::{BadFile, EngineError};
+pub use header::Renamed;
 pub use inflate::InflateLimits;
+pub use policy::{InvalidBytes, MaxRejects, NulBytes, Policies, Ragged, RunawayQuote, StrayQuotes};
 pub use rejection::Reason;
 pub use run::{Options, run};
 pub use sink::Sink;
-pub use summary::{Counts, Dialect, Spans, Summary};
+pub use summary::{Confidence, Counts, Dialect, Spans, Summary};

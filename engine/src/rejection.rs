@@ -20,6 +20,10 @@ pub enum Reason {
     RecordTooLong,
     /// A quote that opens and never closes.
     UnclosedQuote,
+    /// Bytes that the encoding does not have.
+    InvalidEncoding,
+    /// Zero bytes.
+    NulByte,
 }
 
 impl Reason {
@@ -30,6 +34,8 @@ impl Reason {
             Self::TooManyFields => "too_many_fields",
             Self::RecordTooLong => "record_too_long",
             Self::UnclosedQuote => "unclosed_quote",
+            Self::InvalidEncoding => "invalid_encoding",
+            Self::NulByte => "nul_byte",
         }
     }
 }
@@ -67,6 +73,8 @@ pub(crate) enum Message {
     Width { header: usize, row: usize },
     UnclosedQuote,
     TooLong { max_record_bytes: usize },
+    InvalidEncoding,
+    NulByte,
 }
 
 impl fmt::Display for Message {
@@ -79,6 +87,8 @@ impl fmt::Display for Message {
             Self::TooLong { max_record_bytes } => {
                 write!(f, "a record that starts in this line is longer than {max_record_bytes} bytes")
             }
+            Self::InvalidEncoding => f.write_str("the row has bytes that the file's encoding does not have"),
+            Self::NulByte => f.write_str("the row has a zero byte"),
         }
     }
 }

@@ -6,19 +6,21 @@ use std::task::Poll;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::Stream;
 
-use crate::compression::{SNIFF_BYTES, check_text};
+use crate::dialect::Told;
 use crate::encode::Encoder;
+use crate::encoding::Decoder;
 use crate::inflate::InflateLimits;
 use crate::outputs::Outputs;
+use crate::policy::Policies;
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
-use crate::scan::Grammar;
+use crate::sample::Sample;
 use crate::text::Text;
-use crate::{Compression, Dialect, EngineError, Sink, Summary};
+use crate::{Compression, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The output's compression; the input's if not given.
+    /// The output's compression; the input's if not given, or gzip where that is for reading alone.
     pub output_compression: Option<Compression>,
     /// The longest record, in bytes, line end included. Memory is bounded by it.
     pub max_record_bytes: usize,
@@ -30,6 +32,10 @@ pub struct Options {
     pub threads: usize,
     /// What a compressed input may grow into.
     pub inflate: InflateLimits,
+    /// What is known of the dialect; the rest is found out.
+    pub told: Told,
+    /// What becomes of rows that are not as they should be.
+    pub policies: Policies,
 }
 
 impl Default for Options {
@@ -40,6 +46,8 @@ impl Default for Options {
             block_bytes: 256 * 1024,
             threads: 1,
             inflate: InflateLimits::default(),
+            told: Told::default(),
+            policies: Policies::default(),
         }
     }
 }
@@ -64,22 +72,38 @@ where
     R: Sink,
 {
     let mut text = Text::open(input, options).await?;
-    let output_compression = options.output_compression.unwrap_or(text.compression);
-    let grammar = Grammar::new(b',', b'"', options.max_record_bytes);
+    let output_compression = options.output_compression.unwrap_or(text.compression).of_output();
+    let sample = Sample::gather(&mut text).await?;
+    let found = sample.look(options, text.compression == Compression::None)?;
+    let decoder = Decoder::new(found.encoding.encoding);
+    let reading = found.sniffed.reading.clone();
     let mut flow = Flow {
-        rows: Rows::new(grammar),
+        rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
+        decoder,
         out: Outputs::default(),
         carry: BytesMut::new(),
-        want: SNIFF_BYTES,
+        want: MIN_LOOK_BYTES,
         encoder: Encoder::new(output_compression, options.threads),
         output,
         rejects,
         block_bytes: options.block_bytes,
-        is_plain: text.compression == Compression::None,
     };
+    flow.rows.skip_front(found.encoding.bom as u64);
+    let mut front = found.encoding.bom;
+    let (mut sampled, whole) = (sample.blocks.into_iter(), sample.whole);
     let mut blocks = 0u32;
-    while let Some(block) = text.next().await? {
-        flow.take(block).await?;
+    loop {
+        let Some(mut block) = (match sampled.next() {
+            Some(block) => Some(block),
+            None if whole => None,
+            None => text.next().await?,
+        }) else {
+            break;
+        };
+        let mark = front.min(block.len());
+        block.advance(mark);
+        front -= mark;
+        flow.take_source(block).await?;
         blocks += 1;
         if blocks.is_multiple_of(BLOCKS_AT_A_STRETCH) {
             breathe().await;
@@ -89,14 +113,7 @@ where
 
     let (tally, read) = (flow.rows.tally, text.progress());
     let summary = Summary {
-        dialect: Dialect {
-            delimiter: b',',
-            quote: b'"',
-            encoding: if tally.utf8 { "utf-8" } else { "unknown-8bit" },
-            bom: tally.bom,
-            terminator: tally.terminator,
-            header: tally.header,
-        },
+        dialect: found.dialect(&tally),
         input_compression: text.compression,
         members: read.members,
         output_compression,
@@ -145,17 +162,24 @@ struct Flow<'a, O, R> {
     output: &'a mut O,
     rejects: &'a mut R,
     block_bytes: usize,
-    /// Whether the text is the input as it is.
-    is_plain: bool,
+    /// Makes UTF-8 of the text, where it is something else.
+    decoder: Option<Decoder>,
 }
 
 impl<O: Sink, R: Sink> Flow<'_, O, R> {
-    /// Takes the next bytes. Only the record that runs over a block's border is copied to be looked at.
+    /// Takes the next bytes of the source.
+    async fn take_source(&mut self, block: Bytes) -> Result<(), EngineError> {
+        let text = match &mut self.decoder {
+            None => block,
+            Some(decoder) => decoder.decode(&block, false, |mark| self.rows.mark(mark)),
+        };
+        self.take(text).await
+    }
+
+    /// Takes the next text. Only the record that runs over a block's border is copied to be looked at.
     async fn take(&mut self, block: Bytes) -> Result<(), EngineError> {
         let mut at = 0;
-        // The first look needs some bytes to tell what the text is.
-        let first = self.rows.is_fresh() && block.len() < self.want;
-        while (first || !self.carry.is_empty()) && at < block.len() {
+        while !self.carry.is_empty() && at < block.len() {
             let carried = self.carry.len();
             let end = block.len().min(at + self.want.saturating_sub(carried).max(1));
             self.carry.extend_from_slice(&block[at..end]);
@@ -191,8 +215,13 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
 
     /// Takes what is left, and ends the output.
     async fn finish(&mut self) -> Result<(), EngineError> {
+        if let Some(decoder) = &mut self.decoder {
+            let rest = decoder.decode(&Bytes::new(), true, |mark| self.rows.mark(mark));
+            self.take(rest).await?;
+        }
         let carry = std::mem::take(&mut self.carry);
         self.advance(&carry, None, true).await?;
+        self.rows.check_rejects(true)?;
         self.hand_on(0).await?;
         self.encoder.finish(self.output).await
     }
@@ -205,13 +234,6 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         source: Option<&Bytes>,
         last: bool,
     ) -> Result<usize, EngineError> {
-        if self.rows.is_fresh() {
-            check_text(&input[..input.len().min(SNIFF_BYTES)]).map_err(|mut bad| {
-                // Its place is one in the text, which is none in a compressed file.
-                bad.byte_offset = bad.byte_offset.filter(|_| self.is_plain);
-                bad
-            })?;
-        }
         self.out.source = source.cloned();
         let mut used = 0;
         loop {

@@ -110,6 +110,10 @@ impl<'a> Scanner<'a> {
         Self { input, last, grammar, next_newline, next_quote, next_cr }
     }
 
+    pub(crate) fn input(&self) -> &'a [u8] {
+        self.input
+    }
+
     /// Looks at the record that starts at `at`, which must not be a line end, and no further than a record may be
     /// long.
     ///

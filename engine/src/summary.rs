@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Compression, Reason};
+use crate::{Comment, Compression, Escape, Quote, Reason, Renamed};
 
 /// Everything that [`run`](crate::run()) can say of a file. The receipt is made from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,21 +39,50 @@ impl Summary {
     }
 }
 
-/// How the text is written.
+/// How the text is written, as told or as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialect {
     /// Between fields.
-    pub delimiter: u8,
+    pub delimiter: Vec<u8>,
     /// Around fields.
-    pub quote: u8,
-    /// IANA name: `utf-8` when every kept row is valid UTF-8, else `unknown-8bit` (bytes passed through).
-    pub encoding: &'static str,
-    /// Whether a UTF-8 byte-order mark stood first (it is skipped).
+    pub quote: Quote,
+    /// How a quote stands inside a quoted field.
+    pub escape: Escape,
+    /// What begins a comment.
+    pub comment: Comment,
+    /// The encoding's name in the Encoding Standard, in small letters.
+    pub encoding: String,
+    /// Whether a byte-order mark stood first (it is skipped).
     pub bom: bool,
-    /// What ends the first line: `\n`, `\r\n` or `\r`; absent in a file without a line's end.
+    /// What ends the first record: `\n`, `\r\n` or `\r`; absent in a file without a line's end.
     pub terminator: Option<&'static str>,
-    /// Whether a header was found: false only for an empty file.
+    /// Lines of the file that hold the columns' names: 0 where they were made.
+    pub header_lines: u64,
+    /// Whether the output has a header: false only for a file without rows.
     pub header: bool,
+    /// Lines before the header that are none of the table's.
+    pub preamble_lines: u64,
+    /// Comments that were skipped.
+    pub comment_lines: u64,
+    /// Columns whose name is not the header's: it was empty, or another column's. The first hundred.
+    pub renamed: Vec<Renamed>,
+    /// Rows that were mended as the policies say: padded, cut, or with a stray quote taken as it stands.
+    pub rows_mended: u64,
+    /// Rows in which bytes that the encoding does not have were replaced.
+    pub rows_replaced: u64,
+    /// How sure all this is.
+    pub confidence: Confidence,
+}
+
+/// How sure what was found is, out of a hundred; 100 for what was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confidence {
+    /// The encoding.
+    pub encoding: u8,
+    /// Delimiter, quote and escape.
+    pub structure: u8,
+    /// Where the names stand, or that there are none.
+    pub header: u8,
 }
 
 /// Rows; the header is not one.
@@ -78,9 +107,9 @@ pub struct Spans {
     pub rejected: u64,
     /// Rows that the recipe left out.
     pub filtered: u64,
-    /// The header line.
+    /// The header's lines.
     pub header: u64,
-    /// Byte-order mark and blank lines.
+    /// Byte-order mark, preamble, comments and blank lines.
     pub skipped: u64,
 }
 

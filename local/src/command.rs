@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Clean one file with the engine alone
-    Process(process::Args),
+    Process(Box<process::Args>),
     /// Send files through the whole system on this machine, and account for every row
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
@@ -53,7 +53,7 @@ enum Command {
 pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
     let ending = match cli.command {
-        Command::Process(args) => Box::pin(process::run(args, &terminal)).await,
+        Command::Process(args) => Box::pin(process::run(*args, &terminal)).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
         Command::Trace(args) => trace::run(&args, &terminal),

@@ -1,11 +1,11 @@
 //! Receipts, from what the engine found.
 
 use common::contract::{
-    ByteCounts, ByteSpans, Compression, Counts, Dialect, Failure, Output, Receipt, RecipeRef, Rejects,
-    SCHEMA_VERSION, Source, Status, Timing, event_id,
+    ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
+    Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Summary};
+use engine::{BadFile, Comment, Escape, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -95,14 +95,35 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
 }
 
 fn dialect(found: &engine::Dialect) -> Dialect {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let renamed =
+        |column: &engine::Renamed| RenamedColumn { column: column.column, name: column.name.clone() };
     Dialect {
-        delimiter: char::from(found.delimiter).into(),
-        quote: Some(char::from(found.quote).into()),
-        escape: Some("doubled".into()),
-        encoding: found.encoding.into(),
+        delimiter: text(&found.delimiter),
+        quote: found.quote.name(),
+        escape: Some(match found.escape {
+            Escape::Doubled => "doubled".into(),
+            Escape::None => "none".into(),
+            Escape::Byte(byte) => char::from(byte).into(),
+        }),
+        encoding: found.encoding.clone(),
         bom: found.bom,
         terminator: found.terminator.map(Into::into),
-        header: found.header,
-        preamble_lines: 0,
+        header: found.header_lines > 0,
+        header_lines: found.header_lines,
+        preamble_lines: found.preamble_lines,
+        comment: match &found.comment {
+            Comment::Prefix(prefix) => Some(text(prefix)),
+            Comment::None => None,
+        },
+        comment_lines: found.comment_lines,
+        renamed_columns: found.renamed.iter().map(renamed).collect(),
+        rows_mended: found.rows_mended,
+        rows_replaced: found.rows_replaced,
+        confidence: Some(Confidence {
+            encoding: found.confidence.encoding,
+            structure: found.confidence.structure,
+            header: found.confidence.header,
+        }),
     }
 }

@@ -17,6 +17,6 @@ pub use keys::{
 };
 pub use object::{ByteRange, ObjectRef, Sequencer, Source};
 pub use receipt::{
-    ByteCounts, ByteSpans, Compression, Counts, Dialect, Failure, Output, Receipt, RecipeRef, Rejects,
-    SCHEMA_VERSION, Status, Timing,
+    ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
+    Rejects, RenamedColumn, SCHEMA_VERSION, Status, Timing,
 };

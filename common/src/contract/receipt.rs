@@ -90,25 +90,66 @@ pub struct RecipeRef {
     pub sha256: String,
 }
 
-/// How the text is written.
+/// How the text is written, as told or as found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
     /// Between fields.
     pub delimiter: String,
-    /// Around fields.
+    /// Around fields; absent where quotes mean nothing.
     pub quote: Option<String>,
-    /// How a quote stands inside a quoted field: `doubled`.
+    /// How a quote stands inside a quoted field: `doubled`, `none`, or behind this byte.
     pub escape: Option<String>,
-    /// IANA name; `unknown-8bit` where bytes passed that are not UTF-8.
+    /// The encoding's name in the Encoding Standard, in small letters.
     pub encoding: String,
     /// Whether a byte-order mark stood first.
     pub bom: bool,
-    /// What ends the first line; absent if nothing does.
+    /// What ends the first record; absent if nothing does.
     pub terminator: Option<String>,
-    /// Whether there is a header.
+    /// Whether the columns' names are the file's.
     pub header: bool,
+    /// Lines that hold them; where there are none, names were made.
+    #[serde(default)]
+    pub header_lines: u64,
     /// Lines before the header that are no data.
     pub preamble_lines: u64,
+    /// What begins a comment; absent where nothing does.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// Comments that were skipped.
+    #[serde(default)]
+    pub comment_lines: u64,
+    /// Columns whose name is not the header's, as it was empty or another column's. The first hundred.
+    #[serde(default)]
+    pub renamed_columns: Vec<RenamedColumn>,
+    /// Rows in the output that were mended: padded, cut, or with a stray quote taken as it stands.
+    #[serde(default)]
+    pub rows_mended: u64,
+    /// Rows in the output in which bytes that the encoding does not have were replaced.
+    #[serde(default)]
+    pub rows_replaced: u64,
+    /// How sure what was found is; absent in receipts from before it was looked for.
+    #[serde(default)]
+    pub confidence: Option<Confidence>,
+}
+
+/// A column whose name in the output is not the header's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenamedColumn {
+    /// From 1.
+    pub column: u64,
+    /// Its name in the output; of a long one, the first hundred characters.
+    pub name: String,
+}
+
+/// How sure what was found is, in per cent; 100 for what was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confidence {
+    /// The encoding.
+    pub encoding: u8,
+    /// Delimiter, quote and escape.
+    pub structure: u8,
+    /// Where the names stand, or that there are none.
+    pub header: u8,
 }
 
 /// How bytes are compressed: `none` or `gzip`.

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
 
 mod against_csv;
+mod against_python;
+mod dialects;
+mod encodings;
+mod formats;
 mod gzip;
 mod harness;
 mod limits;

@@ -1,6 +1,9 @@
 //! What holds for every input.
 
-use engine::{EngineError, Options};
+use engine::{
+    Comment, EngineError, Escape, InvalidBytes, Options, Policies, Quote, Ragged, StrayQuotes, Terminator,
+    Told,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -18,14 +21,59 @@ fn csvish() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"\"\"".to_vec()),
         1 => Just(b"\xef\xbb\xbf".to_vec()),
         1 => Just(b"\xff".to_vec()),
+        1 => Just(b"\\".to_vec()),
         8 => "[a-c ]{0,3}".prop_map(String::into_bytes),
         3 => "\"[a,\n]{0,4}\"".prop_map(String::into_bytes),
     ];
     vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+fn told() -> Options {
+    Options { told: Told::rfc4180(), ..Options::default() }
+}
+
+/// Any dialect, and the policies that mend most.
+fn any_dialect() -> impl Strategy<Value = Options> {
+    let quotes = [Quote::Byte(b'"'), Quote::Byte(b'a'), Quote::None];
+    let escapes = [Escape::Doubled, Escape::None, Escape::Byte(b'\\')];
+    let terminators = [Terminator::Any, Terminator::Lf, Terminator::CrLf, Terminator::Cr];
+    let delimiters = [&b","[..], b" ", b", ", b",,", b"b"];
+    let comments = [Comment::None, Comment::Prefix(b"b".to_vec())];
+    let told = (
+        prop::sample::select(delimiters.to_vec()).prop_map(<[u8]>::to_vec),
+        prop::sample::select(quotes.to_vec()),
+        prop::sample::select(escapes.to_vec()),
+        prop::sample::select(terminators.to_vec()),
+        prop::sample::select(comments.to_vec()),
+        0u64..3,
+        0u64..3,
+    );
+    let policies = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (told, policies).prop_map(|(told, (ragged, repair, replace, trim))| {
+        let (delimiter, quote, escape, terminator, comment, header_lines, preamble_lines) = told;
+        let told = Told {
+            delimiter: Some(delimiter),
+            quote: Some(quote),
+            escape: Some(escape),
+            terminator: Some(terminator),
+            comment: Some(comment),
+            header_lines: Some(header_lines),
+            preamble_lines: Some(preamble_lines),
+            ..Told::default()
+        };
+        let policies = Policies {
+            ragged: Ragged { pad: ragged, truncate_empty: ragged },
+            stray_quotes: if repair { StrayQuotes::Repair } else { StrayQuotes::Reject },
+            invalid_bytes: if replace { InvalidBytes::Replace } else { InvalidBytes::Reject },
+            trim,
+            ..Policies::default()
+        };
+        Options { max_record_bytes: 24, told, policies, ..Options::default() }
+    })
+}
+
 fn small() -> Options {
-    Options { max_record_bytes: 24, ..Options::default() }
+    Options { max_record_bytes: 24, told: Told::rfc4180(), ..Options::default() }
 }
 
 proptest! {
@@ -62,10 +110,34 @@ proptest! {
     }
 
     #[test]
+    fn any_dialect_gives_the_same_whatever_the_chunks_and_parses_back(
+        input in csvish(),
+        options in any_dialect(),
+        sizes in vec(0usize..9, 1..5),
+        block in 1usize..40,
+    ) {
+        let outcome = |sizes: &[usize], block_bytes| {
+            match run_chunked(&input, sizes, &Options { block_bytes, ..options.clone() }) {
+                Ok(ran) => Ok((ran.output, ran.rejects, ran.summary)),
+                Err(EngineError::BadFile(bad)) => Err(bad),
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        let whole = outcome(&[], 1 << 20);
+        prop_assert_eq!(&whole, &outcome(&sizes, block));
+        if let Ok((output, _, summary)) = whole {
+            prop_assert_eq!(summary.spans.total(), input.len() as u64);
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&output[..]);
+            let rows = reader.byte_records().collect::<Result<Vec<_>, _>>().unwrap().len() as u64;
+            prop_assert_eq!(rows, summary.counts.rows_out + u64::from(summary.dialect.header));
+        }
+    }
+
+    #[test]
     fn a_clean_file_passes_through_unchanged(input in csvish()) {
         let input = [b"x,y\n", &input[..]].concat();
         let once = run_chunked(&input, &[], &small()).unwrap();
-        let twice = run_chunked(&once.output, &[], &Options::default()).unwrap();
+        let twice = run_chunked(&once.output, &[], &told()).unwrap();
         prop_assert_eq!(&once.output, &twice.output);
         prop_assert_eq!(twice.summary.counts.rows_rejected, 0);
     }
@@ -73,7 +145,7 @@ proptest! {
     #[test]
     fn rejects_name_their_bytes(input in csvish()) {
         let input = [b"x,y\n", &input[..]].concat();
-        let ran = run_chunked(&input, &[], &Options::default()).unwrap();
+        let ran = run_chunked(&input, &[], &told()).unwrap();
         for reject in &ran.rejects {
             let start = usize::try_from(reject["byte_offset"].as_u64().unwrap()).unwrap();
             let length = usize::try_from(reject["byte_length"].as_u64().unwrap()).unwrap();
@@ -108,9 +180,9 @@ proptest! {
         block in 1000usize..20_000,
     ) {
         let input = [b"x,y\n", &rows.join(&b"a,b\n".repeat(2000)[..]).repeat(3)[..]].concat();
-        let whole = run_chunked(&input, &[], &Options::default()).unwrap();
+        let whole = run_chunked(&input, &[], &told()).unwrap();
         let chunked =
-            run_chunked(&input, &sizes, &Options { block_bytes: block, ..Options::default() }).unwrap();
+            run_chunked(&input, &sizes, &Options { block_bytes: block, ..told() }).unwrap();
         prop_assert!(whole.output == chunked.output);
         prop_assert_eq!(&whole.rejects, &chunked.rejects);
         prop_assert_eq!(&whole.summary, &chunked.summary);

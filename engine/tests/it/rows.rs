@@ -1,11 +1,15 @@
 //! What becomes of each kind of row.
 
-use engine::{Counts, Options};
+use engine::{Counts, EngineError, InvalidBytes, Options, Policies, Told};
 
 use crate::harness::{run, run_bad, run_chunked};
 
 fn counts(rows_in: u64, rows_out: u64, rows_rejected: u64) -> Counts {
     Counts { rows_in, rows_out, rows_rejected, rows_filtered: 0 }
+}
+
+fn told() -> Options {
+    Options { told: Told::rfc4180(), ..Options::default() }
 }
 
 #[test]
@@ -42,12 +46,16 @@ fn ragged_rows_are_set_aside_with_their_place_and_bytes() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_pass_and_are_said() {
-    let ran = run(b"id,name\n1,caf\xe9\n2\xff\n");
-    assert_eq!(ran.output, b"id,name\n1,caf\xe9\n");
-    assert_eq!(ran.summary.dialect.encoding, "unknown-8bit");
+fn bytes_that_are_not_utf8_cost_their_row_or_are_replaced() {
+    let input = b"id,name\n1,caf\xe9\n2,b\n3,\"\xff,\"\n";
+    let ran = run_chunked(input, &[], &told()).unwrap();
+    assert_eq!(ran.output, b"id,name\n2,b\n");
+    assert_eq!(ran.rejects[0]["reason"], "invalid_encoding");
     assert_eq!(ran.rejects[0]["raw_encoding"], "base64");
-    assert_eq!(run("id,name\n1,café\n".as_bytes()).summary.dialect.encoding, "utf-8");
+    let replace = Policies { invalid_bytes: InvalidBytes::Replace, ..Policies::default() };
+    let ran = run_chunked(input, &[], &Options { policies: replace, ..told() }).unwrap();
+    assert_eq!(ran.output, "id,name\n1,caf\u{fffd}\n2,b\n3,\"\u{fffd},\"\n".as_bytes());
+    assert_eq!(ran.summary.dialect.rows_replaced, 2);
 }
 
 #[test]
@@ -95,10 +103,11 @@ fn a_line_beyond_the_longest_record_is_one_region_cut_in_the_rejects() {
 
 #[test]
 fn what_is_no_csv_is_refused_by_name() {
-    assert_eq!(run_bad(b"PK\x03\x04\x14\x00\x00\x00").code, "unsupported_format");
-    assert_eq!(run_bad(b"\xff\xfei\x00d\x00").code, "unsupported_encoding");
+    assert_eq!(run_bad(b"%PDF-1.7\n").code, "unsupported_format");
+    assert_eq!(run_bad(b"\xff\xfe\x00\x00i\x00\x00\x00").code, "unsupported_encoding");
     assert_eq!(run_bad(b"GIF89a\x00\x01").code, "not_csv");
-    assert_eq!(run_bad(b"\"id,name\n1,a\n").code, "unreadable_header");
+    let header = run_chunked(b"\"id,name\n1,a\n", &[], &told());
+    assert!(matches!(header, Err(EngineError::BadFile(bad)) if bad.code == "unreadable_header"));
 }
 
 #[test]
@@ -106,7 +115,7 @@ fn a_file_whose_every_line_opens_a_quote_is_read_in_one_pass() {
     // From each line's start, no record ever ends: scanned once a line, this would take hours.
     for line in [&b"a\",\"\n"[..], b"a\",\"\r"] {
         let input = [&b"id,name\n"[..], &line.repeat(100_000)].concat();
-        let ran = run(&input);
+        let ran = run_chunked(&input, &[], &told()).unwrap();
         assert_eq!(ran.summary.counts, counts(100_000, 0, 100_000));
         assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"));
     }
@@ -114,7 +123,7 @@ fn a_file_whose_every_line_opens_a_quote_is_read_in_one_pass() {
 
 #[test]
 fn rejects_leave_whatever_the_block() {
-    let options = Options { block_bytes: 4 << 20, ..Options::default() };
+    let options = Options { block_bytes: 4 << 20, ..told() };
     let input = [&b"id,name\n"[..], &b"x\n".repeat(20_000)].concat();
     assert_eq!(run_chunked(&input, &[], &options).unwrap().summary.counts, counts(20_000, 0, 20_000));
 }

@@ -1,5 +1,6 @@
 //! `penstock process`: the engine on one local file, no AWS.
 
+mod dialect;
 mod input;
 mod output;
 
@@ -18,17 +19,20 @@ use processor::receipt;
 use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
+use dialect::{DialectArgs, PolicyArgs};
 use input::Input;
 use output::Target;
 
 const EXAMPLES: &str = "\
 Examples:
-  penstock process orders.csv                               what is in it, and what would be rejected
+  penstock process orders.csv                             what is in it, and what would be rejected
   penstock process orders.csv.gz -o clean.csv.gz --rejects bad.ndjson
-  zcat big.csv.gz | penstock process - -o - > clean.csv     in flat memory, whatever the size
-  penstock process orders.csv --json | jq .counts
+  zcat big.csv.gz | penstock process - -o - > clean.csv   in flat memory, whatever the size
+  penstock process orders.csv --json | jq '.dialect, .counts'
+  penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
-The input's compression is found by its first bytes, never by its name.
+Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says
+what was found, and how sure that is. The clean file is always UTF-8 with commas, `\"` where needed, and `\\n`.
 Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage,
 128 + n ended by signal n.
 A failed run leaves no OUT behind; rows that went to standard output (-o -) before it failed are no result.";
@@ -37,7 +41,7 @@ A failed run leaves no OUT behind; rows that went to standard output (-o -) befo
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The file to clean: plain, gzip or zstd; `-` is standard input
+    /// The file to clean: plain, gzip, zstd, bzip2, xz, or a zip of one file; `-` is standard input
     input: PathBuf,
     /// Where the clean rows go; `-` is standard output. Without it they are counted and checked only
     #[arg(short, long, value_name = "OUT")]
@@ -63,6 +67,10 @@ pub struct Args {
     /// Print the receipt on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    dialect: DialectArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -86,6 +94,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// What can be known to make no sense before anything is touched.
 fn check(args: &Args) -> Result<(), UsageError> {
+    if let Some(contradiction) = args.dialect.contradiction() {
+        return Err(UsageError(contradiction));
+    }
     let to_stdout = is_dash(args.output.as_deref());
     if to_stdout && args.json {
         return Err(UsageError(
@@ -137,6 +148,9 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
             max_ratio: args.max_ratio,
             ..InflateLimits::default()
         },
+        max_record_bytes: args.policy.max_record_bytes(),
+        told: args.dialect.told(),
+        policies: args.policy.policies(),
         ..Options::default()
     };
 
@@ -225,6 +239,13 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         "{name}: {} rows in, {} out, {} rejected",
         counts.rows_in, counts.rows_out, counts.rows_rejected
     );
+    // An empty file has neither header nor rows.
+    if let Some(dialect) = receipt.dialect.as_ref().filter(|_| receipt.bytes.decompressed > 0) {
+        let unusual = dialect::unusual(dialect).join(", ");
+        if !unusual.is_empty() {
+            text = format!("{text} [{unusual}]");
+        }
+    }
     if let Some(rejects) = &receipt.rejects {
         let reasons: Vec<String> =
             rejects.by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
@@ -277,6 +298,8 @@ mod tests {
             "a.csv -o b.csv --rejects b.csv",
             "a.csv --receipt -",
             "a.csv --rejects -",
+            "a.csv --delimiter \"",
+            "a.csv --delimiter \\ --escape backslash",
         ] {
             assert!(check(&args(line)).is_err(), "{line}");
         }
@@ -284,6 +307,8 @@ mod tests {
             "- -o -",
             "a.csv -o b.csv --rejects c --receipt d --json",
             "a.csv -o /dev/null --rejects /dev/null",
+            "a.csv --delimiter \" --quote none",
+            "a.csv --ragged pad,truncate-empty --max-rejects 1% --header-lines 0",
         ] {
             check(&args(line)).unwrap();
         }

@@ -30,8 +30,8 @@ async fn a_damaged_gzip_fails_with_its_place_and_leaves_nothing_clean() {
 async fn what_is_no_csv_fails_with_its_own_code() {
     let world = World::new().await;
     for (content, code) in [
-        (&b"PK\x03\x04\x14\x00\x00\x00"[..], "unsupported_format"),
-        (b"\xff\xfea\x00", "unsupported_encoding"),
+        (&b"7z\xbc\xaf\x27\x1c\0\x04"[..], "unsupported_format"),
+        (b"\xff\xfe\0\0a\0\0\0", "unsupported_encoding"),
         (b"GIF89a\x00\x01", "not_csv"),
     ] {
         let event = world.upload(code, content, "01").await;
@@ -43,7 +43,7 @@ async fn what_is_no_csv_fails_with_its_own_code() {
 #[tokio::test]
 async fn a_failure_told_again_is_the_same() {
     let world = World::new().await;
-    let event = world.upload(KEY, b"\xff\xfea\x00", "01").await;
+    let event = world.upload(KEY, b"\xff\xfe\0\0a\0\0\0", "01").await;
     world.handle(&event).await.unwrap();
     let receipt = world.receipt(KEY).unwrap();
     assert_eq!(world.handle(&event).await.unwrap().republished, 1);
@@ -55,7 +55,7 @@ async fn a_failure_told_again_is_the_same() {
 #[tokio::test]
 async fn a_mended_file_replaces_its_failure() {
     let world = World::new().await;
-    let broken = world.upload(KEY, b"\xff\xfea\x00", "01").await;
+    let broken = world.upload(KEY, b"\xff\xfe\0\0a\0\0\0", "01").await;
     world.handle(&broken).await.unwrap();
     let mended = world.upload(KEY, CSV, "02").await;
     assert_eq!(world.handle(&mended).await.unwrap().processed, 1);

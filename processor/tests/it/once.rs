@@ -161,7 +161,7 @@ async fn a_receipt_never_names_an_output_that_was_replaced() {
 #[tokio::test]
 async fn another_buckets_failure_blocks_nobody() {
     let world = World::new().await;
-    let broken = world.upload(KEY, b"\xff\xfea\x00", "01").await;
+    let broken = world.upload(KEY, b"\xff\xfe\0\0a\0\0\0", "01").await;
     world.handle(&broken).await.unwrap();
     let other =
         NewObject { object: ObjectRef::new("other-bucket", KEY), content_type: "", metadata: [].into() };

@@ -1,15 +1,21 @@
-//! Compressed input as plain bytes: every gzip member of it, every zstd frame.
+//! Compressed input as plain bytes: every gzip member of it, every zstd frame, every bzip2 or xz stream, a zip's only
+//! file.
+
+mod decoder;
+mod tracked;
+mod zip;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use flate2::Crc;
 use futures::Stream;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, ReadBuf};
-use tokio_util::io::StreamReader;
+use tokio::io::{AsyncBufRead as _, AsyncBufReadExt as _};
+
+use decoder::Decoder;
+use tracked::Tracked;
+use zip::Entry;
 
 use crate::run::breathe;
 use crate::{BadFile, Compression, EngineError};
@@ -21,7 +27,8 @@ pub struct InflateLimits {
     pub max_text_bytes: u64,
     /// The most bytes of text for each byte of input, once there are 64 MiB of text: a small file harms nobody.
     pub max_ratio: u64,
-    /// The largest window that a zstd frame may ask for, as a power of two: the decoder holds it in memory.
+    /// The largest window that a zstd frame or an xz stream may ask for, as a power of two: the decoder holds it in
+    /// memory.
     pub max_window_log: u32,
 }
 
@@ -61,6 +68,8 @@ pub(crate) struct Inflate<S> {
     /// Where the member begins that is being read.
     member_start: u64,
     text_bytes: u64,
+    /// The file in a zip that is being read, and what it has been so far.
+    entry: Option<(Entry, Crc)>,
 }
 
 enum State<S> {
@@ -71,34 +80,6 @@ enum State<S> {
     End {
         input_bytes: u64,
     },
-}
-
-enum Decoder<S> {
-    Gzip(GzipDecoder<Tracked<S>>),
-    Zstd(ZstdDecoder<Tracked<S>>),
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Decoder<S> {
-    async fn read(&mut self, room: &mut (impl bytes::BufMut + Send)) -> io::Result<usize> {
-        match self {
-            Self::Gzip(decoder) => decoder.read_buf(room).await,
-            Self::Zstd(decoder) => decoder.read_buf(room).await,
-        }
-    }
-
-    fn input(&self) -> &Tracked<S> {
-        match self {
-            Self::Gzip(decoder) => decoder.get_ref(),
-            Self::Zstd(decoder) => decoder.get_ref(),
-        }
-    }
-
-    fn into_input(self) -> Tracked<S> {
-        match self {
-            Self::Gzip(decoder) => decoder.into_inner(),
-            Self::Zstd(decoder) => decoder.into_inner(),
-        }
-    }
 }
 
 impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
@@ -113,6 +94,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
             members: 0,
             member_start: 0,
             text_bytes: 0,
+            entry: None,
         }
     }
 
@@ -123,11 +105,15 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
             match &mut self.state {
                 State::Member(decoder) => {
                     let missing = self.block_bytes - self.block.len();
+                    let start = self.block.len();
                     let mut room = (&mut self.block).limit(missing);
                     match decoder.read(&mut room).await {
-                        Ok(0) => self.leave_member(),
+                        Ok(0) => self.leave_member().await?,
                         Ok(length) => {
                             self.text_bytes += length as u64;
+                            if let Some((_, crc)) = &mut self.entry {
+                                crc.update(&self.block[start..]);
+                            }
                             self.check_limits()?;
                         }
                         Err(error) => return Err(self.decoder_error(error)),
@@ -180,10 +166,18 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         Ok(())
     }
 
-    fn leave_member(&mut self) {
-        if let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) {
-            self.state = State::Between(Some(decoder.into_input()));
+    async fn leave_member(&mut self) -> Result<(), EngineError> {
+        let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) else {
+            return Ok(());
+        };
+        let mut reader = decoder.into_input();
+        if let Some((entry, crc)) = self.entry.take() {
+            zip::finish(&mut reader, &entry, &crc).await?;
+            self.state = State::End { input_bytes: reader.consumed };
+            return Ok(());
         }
+        self.state = State::Between(Some(reader));
+        Ok(())
     }
 
     /// Finds out what stands behind a member: the end, padding, the next member, or what can't be read.
@@ -192,6 +186,14 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         let Some(mut reader) = reader.take() else {
             return Err(EngineError::Internal("a compressed member was left without its input".into()));
         };
+        if self.compression == Compression::Zip {
+            let entry = zip::open(&mut reader).await?;
+            self.members = 1;
+            self.member_start = reader.consumed;
+            self.state = State::Member(Box::new(Decoder::of_entry(reader, &entry)));
+            self.entry = Some((entry, Crc::new()));
+            return Ok(());
+        }
         loop {
             let buffered = reader.fill_buf().await.map(|bytes| {
                 let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -212,7 +214,7 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
                     if self.members.is_multiple_of(MEMBERS_AT_A_STRETCH) {
                         breathe().await;
                     }
-                    self.state = State::Member(Box::new(self.decoder(reader)));
+                    self.state = State::Member(Box::new(Decoder::new(reader, self.compression, self.limits)));
                     return Ok(());
                 }
                 Ok(_) => {
@@ -228,46 +230,33 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         }
     }
 
-    fn decoder(&self, reader: Tracked<S>) -> Decoder<S> {
-        match self.compression {
-            Compression::Zstd => {
-                let window = DParameter::window_log_max(self.limits.max_window_log);
-                Decoder::Zstd(ZstdDecoder::with_params(reader, &[window]))
-            }
-            _ => Decoder::Gzip(GzipDecoder::new(reader)),
-        }
-    }
-
     /// Tells a decoder's complaint from its input's, and names the place.
     fn decoder_error(&mut self, error: io::Error) -> EngineError {
         let State::Member(decoder) = std::mem::replace(&mut self.state, State::Between(None)) else {
             return EngineError::Internal(error.to_string());
         };
-        let (mut reader, name) = (decoder.into_input(), self.compression.name());
+        let (mut reader, name) = (decoder.into_input(), self.compression.member());
         let (member, start) = (self.members, self.member_start);
         if reader.failed.is_some() {
             return reader.input_error(error);
         }
-        let zstd = self.compression == Compression::Zstd;
+        let (truncated, corrupt, too_large) = codes(self.compression);
         let bad = if error.kind() == io::ErrorKind::UnexpectedEof {
-            BadFile::new(
-                if zstd { "truncated_zstd" } else { "truncated_gzip" },
-                format!("the file ends inside {name} member {member}: send it again, whole"),
-            )
-        } else if zstd && error.to_string().contains("too much memory") {
+            BadFile::new(truncated, format!("the file ends inside {name} {member}: send it again, whole"))
+        } else if decoder::asks_for_memory(&error) {
             let most = (1u64 << self.limits.max_window_log) >> 20;
             BadFile::new(
-                "zstd_window_too_large",
+                too_large,
                 format!(
-                    "zstd frame {member} asks for a window of more than {most} MiB: compress it without --long \
-                     and below level 20, or give the function 4096 MiB or more"
+                    "{name} {member} asks for a window of more than {most} MiB: compress it at a lower level \
+                     (zstd below 20 and without --long, xz at 6 or below), or give the function 4096 MiB or more"
                 ),
             )
         } else {
             BadFile::new(
-                if zstd { "corrupt_zstd" } else { "corrupt_gzip" },
+                corrupt,
                 format!(
-                    "{name} member {member}, which begins at byte {start}, is damaged; that shows near this byte \
+                    "{name} {member}, which begins at byte {start}, is damaged; that shows near this byte \
                      ({error}): send it again"
                 ),
             )
@@ -281,58 +270,19 @@ fn begins_member(compression: Compression, first: u8) -> bool {
     match compression {
         // A frame, or one that is to be skipped, as some tools append for an index.
         Compression::Zstd => first == 0x28 || (0x50..=0x5f).contains(&first),
+        Compression::Bzip2 => first == b'B',
+        Compression::Xz => first == 0xfd,
         _ => first == 0x1f,
     }
 }
 
-/// The input with its place, its own errors kept apart from a decoder's.
-struct Tracked<S> {
-    reader: StreamReader<S, Bytes>,
-    consumed: u64,
-    failed: Option<io::Error>,
-}
-
-impl<S: Stream<Item = io::Result<Bytes>>> Tracked<S> {
-    fn new(input: S) -> Self {
-        Self { reader: StreamReader::new(input), consumed: 0, failed: None }
-    }
-
-    fn input_error(&mut self, error: io::Error) -> EngineError {
-        EngineError::Input { byte_offset: self.consumed, source: self.failed.take().unwrap_or(error) }
-    }
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncBufRead for Tracked<S> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        Poll::Ready(match ready!(Pin::new(&mut this.reader).poll_fill_buf(cx)) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => {
-                // A decoder may wrap what it is given, or take it for its own: the original waits here.
-                let kind = error.kind();
-                this.failed = Some(error);
-                Err(kind.into())
-            }
-        })
-    }
-
-    fn consume(self: Pin<&mut Self>, amount: usize) {
-        let this = self.get_mut();
-        this.consumed += amount as u64;
-        this.reader.consume(amount);
-    }
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> AsyncRead for Tracked<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let available = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let length = available.len().min(buf.remaining());
-        buf.put_slice(&available[..length]);
-        self.consume(length);
-        Poll::Ready(Ok(()))
+/// What a file is told to be that ends too early, is damaged, or asks for too much memory.
+fn codes(compression: Compression) -> (&'static str, &'static str, &'static str) {
+    match compression {
+        Compression::Zstd => ("truncated_zstd", "corrupt_zstd", "zstd_window_too_large"),
+        Compression::Bzip2 => ("truncated_bzip2", "corrupt_bzip2", "corrupt_bzip2"),
+        Compression::Xz => ("truncated_xz", "corrupt_xz", "xz_window_too_large"),
+        Compression::Zip => ("truncated_zip", "corrupt_zip", "corrupt_zip"),
+        Compression::None | Compression::Gzip => ("truncated_gzip", "corrupt_gzip", "corrupt_gzip"),
     }
 }

@@ -1,0 +1,131 @@
+//! The columns' names: joined from several lines, made where there are none, and each one only once.
+
+use std::collections::HashSet;
+
+/// A column whose name is not the header's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// The column, from 1.
+    pub column: u64,
+    /// Its name in the output; of a long one, the beginning.
+    pub name: String,
+}
+
+/// A message with a hundred names has a limit.
+const MAX_TOLD_CHARACTERS: usize = 100;
+
+/// Header lines as they come, column by column.
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    names: Vec<Vec<u8>>,
+}
+
+impl Header {
+    /// Takes a header line; a column's names of several lines have a space between them.
+    pub(crate) fn add<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) {
+        for (at, field) in fields.enumerate() {
+            match self.names.get_mut(at) {
+                None => self.names.push(field.to_vec()),
+                Some(name) if name.is_empty() => field.clone_into(name),
+                Some(_) if field.is_empty() => {}
+                Some(name) => {
+                    name.push(b' ');
+                    name.extend_from_slice(field);
+                }
+            }
+        }
+    }
+
+    /// Names for `width` columns if the rows are so wide, and those that had to be made or changed.
+    ///
+    /// Where the rows have fewer fields than the header, and just as many of its names are empty, those were separators
+    /// too many; else the rows lack their last fields.
+    pub(crate) fn finish(mut self, width: Option<usize>) -> (Vec<Vec<u8>>, Vec<Renamed>) {
+        if let Some(width) = width {
+            let surplus = self.names.len().saturating_sub(width);
+            if surplus > 0 && self.names.iter().filter(|name| is_empty(name)).count() == surplus {
+                self.names.retain(|name| !is_empty(name));
+            }
+            if self.names.len() < width {
+                self.names.resize(width, Vec::new());
+            }
+        }
+        let renamed = make_unique(&mut self.names);
+        (self.names, renamed)
+    }
+}
+
+/// Names for columns that have none.
+pub(crate) fn generated(width: usize) -> Vec<Vec<u8>> {
+    (1..=width).map(|column| format!("column_{column}").into_bytes()).collect()
+}
+
+fn is_empty(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_whitespace)
+}
+
+/// Gives a name to each column that has none, and another to each whose name an earlier one has.
+fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
+    let given: HashSet<Vec<u8>> = names.iter().cloned().collect();
+    let mut taken = HashSet::new();
+    let mut renamed = Vec::new();
+    for (column, name) in (1u64..).zip(names) {
+        let wanted = if is_empty(name) { format!("column_{column}").into_bytes() } else { name.clone() };
+        let is_free = |name: &[u8], taken: &HashSet<Vec<u8>>| !taken.contains(name) && !given.contains(name);
+        let unique = if taken.contains(&wanted) || (wanted != *name && given.contains(&wanted)) {
+            let numbered = (2u64..).map(|number| [&wanted[..], format!("_{number}").as_bytes()].concat());
+            numbered.into_iter().find(|name| is_free(name, &taken)).unwrap_or_else(|| wanted.clone())
+        } else {
+            wanted
+        };
+        if unique != *name {
+            let told = String::from_utf8_lossy(&unique).chars().take(MAX_TOLD_CHARACTERS).collect();
+            renamed.push(Renamed { column, name: told });
+            name.clone_from(&unique);
+        }
+        taken.insert(unique);
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(lines: &[&[&str]], width: Option<usize>) -> (Vec<String>, Vec<u64>) {
+        let mut header = Header::default();
+        for line in lines {
+            header.add(line.iter().map(|name| name.as_bytes()));
+        }
+        let (names, renamed) = header.finish(width);
+        let names = names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect();
+        (names, renamed.iter().map(|renamed| renamed.column).collect())
+    }
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_column_has_a_name_of_its_own() {
+        assert_eq!(names(&[&["a", "b"]], None), (strings(&["a", "b"]), vec![]));
+        assert_eq!(
+            names(&[&["a", "a", "", "a_2"]], None),
+            (strings(&["a", "a_3", "column_3", "a_2"]), vec![2, 3])
+        );
+        assert_eq!(names(&[&["", "column_1"]], None), (strings(&["column_1_2", "column_1"]), vec![1]));
+    }
+
+    #[test]
+    fn several_lines_are_joined() {
+        let lines: &[&[&str]] = &[&["size", "", "name"], &["m", "kg"]];
+        assert_eq!(names(lines, None), (strings(&["size m", "kg", "name"]), vec![]));
+    }
+
+    #[test]
+    fn the_rows_width_decides_over_a_name_too_few_or_an_empty_one_too_many() {
+        assert_eq!(names(&[&["a", "b"]], Some(3)), (strings(&["a", "b", "column_3"]), vec![3]));
+        assert_eq!(names(&[&["a", "", "b"]], Some(2)), (strings(&["a", "b"]), vec![]));
+        assert_eq!(names(&[&["a", "b", "c"]], Some(2)), (strings(&["a", "b", "c"]), vec![]));
+    }
+}

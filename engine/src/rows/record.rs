@@ -1,0 +1,284 @@
+//! What becomes of a record that is not taken as it is: the header, a row to be written anew, or one to set aside.
+
+use memchr::{memchr, memchr3};
+
+use super::{Measured, Rows};
+use crate::header::generated;
+use crate::outputs::Outputs;
+use crate::policy::{InvalidBytes, MaxRejects, NulBytes};
+use crate::rejection::{Message, Raw, Rejection};
+use crate::scan::{Form, Scan, unquote};
+use crate::write::{end_row, write_field, write_row};
+use crate::{BadFile, EngineError, Reason};
+
+/// A record that runs over more lines than these because of a stray quote is too strange to guess where it went wrong.
+const MAX_STRAY_LINES: u64 = 16;
+
+/// Renamed columns that are told of one by one.
+const MAX_RENAMED: usize = 100;
+
+impl Rows {
+    /// Takes a record, or as much of it as belongs together. Returns how many bytes were taken.
+    pub(super) fn take(
+        &mut self,
+        scan: &Scan,
+        record: &[u8],
+        is_bad: bool,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        if self.width.is_none() {
+            let expected = self.reading.width.unwrap_or(scan.width);
+            if self.reading.header_lines > 0 {
+                if scan.form == Form::StrayQuotes
+                    && scan.width != expected
+                    && let Some(taken) = self.take_repaired(record, true, out)
+                {
+                    return Ok(taken);
+                }
+                self.parse(scan, record)?;
+                self.take_header_fields(record, out);
+                return Ok(record.len());
+            }
+            self.note_terminator(record);
+            self.name_columns(&generated(expected), out);
+        }
+        let width = self.width.unwrap_or_default();
+        if let Some((reason, message)) = self.is_refused(record, is_bad) {
+            return self.set_aside(scan, record, reason, message, out);
+        }
+        if scan.width != width {
+            return self.take_ragged(scan, record, is_bad, width, out);
+        }
+        let measured = self.measure(record.len(), 0);
+        self.count_mended(&measured, scan.lines);
+        self.write(scan, record, is_bad, width, out)?;
+        Ok(record.len())
+    }
+
+    /// Takes a row of another width than the header's.
+    fn take_ragged(
+        &mut self,
+        scan: &Scan,
+        record: &[u8],
+        is_bad: bool,
+        width: usize,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        if scan.form == Form::StrayQuotes {
+            if let Some(taken) = self.take_repaired(record, true, out) {
+                return Ok(taken);
+            }
+            if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
+                // A stray quote reached for the next one, some lines below: those lines are rows of their own.
+                self.open_region(Reason::UnclosedQuote)?;
+                return Ok(0);
+            }
+        }
+        let ragged = self.policies.ragged;
+        let pads = scan.width < width && (ragged.pad || self.pad_from == Some(scan.width));
+        if pads || (scan.width > width && ragged.truncate_empty) {
+            self.parse(scan, record)?;
+            if self.fields.iter().skip(width).all(<[u8]>::is_empty) {
+                self.fields.truncate(width);
+                let measured = self.measure(record.len(), 0);
+                self.count_mended(&measured, scan.lines);
+                self.tally.rows_mended += 1;
+                self.write_fields(width, is_bad, out);
+                return Ok(record.len());
+            }
+        }
+        let reason = if scan.width < width { Reason::TooFewFields } else { Reason::TooManyFields };
+        self.set_aside(scan, record, reason, Message::Width { header: width, row: scan.width }, out)
+    }
+
+    /// Why a record is rejected whatever its fields, if it is.
+    pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message)> {
+        if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && self.width.is_some() {
+            return Some((Reason::InvalidEncoding, Message::InvalidEncoding));
+        }
+        if self.policies.nul == NulBytes::Reject && memchr(0, record).is_some() {
+            return Some((Reason::NulByte, Message::NulByte));
+        }
+        None
+    }
+
+    fn set_aside(
+        &mut self,
+        scan: &Scan,
+        record: &[u8],
+        reason: Reason,
+        message: Message,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        let byte_offset = self.source_offset;
+        let measured = self.measure(record.len(), usize::MAX);
+        let rejection = Rejection {
+            line: self.line,
+            lines: scan.lines,
+            byte_offset,
+            byte_length: measured.byte_length,
+            column: None,
+            reason,
+            message,
+            raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+        };
+        self.reject(&rejection, out)?;
+        Ok(record.len())
+    }
+
+    pub(super) fn count_mended(&mut self, measured: &Measured, lines: u64) {
+        self.tally.counts.rows_in += 1;
+        self.tally.counts.rows_out += 1;
+        self.tally.spans.kept += measured.byte_length;
+        self.line += lines;
+    }
+
+    /// Fills `fields` with those of a record that was found, whatever found it.
+    fn parse(&mut self, scan: &Scan, record: &[u8]) -> Result<(), EngineError> {
+        let content = &record[..scan.content];
+        // To `scan`, a record is canonical that has the quotes it needs.
+        if scan.form == Form::Canonical && !(self.canonical && memchr(b'"', content).is_some()) {
+            self.parser.split(content, &mut self.fields);
+        } else {
+            self.parser.parse(record, true, 0, None, &mut self.fields);
+        }
+        if self.fields.len() == scan.width {
+            return Ok(());
+        }
+        let (line, fields) = (self.line, self.fields.len());
+        Err(EngineError::Internal(format!("line {line}: {} fields, and then {fields}", scan.width)))
+    }
+
+    /// Writes one record in canonical form.
+    fn write(
+        &mut self,
+        scan: &Scan,
+        record: &[u8],
+        is_bad: bool,
+        width: usize,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let content = &record[..scan.content];
+        if is_bad || self.policies.touch_every_row() {
+            self.parse(scan, record)?;
+            self.write_fields(width, is_bad, out);
+            return Ok(());
+        }
+        let start = out.text.len();
+        match (self.canonical, scan.form) {
+            (true, Form::Canonical) => {
+                out.text.extend_from_slice(content);
+                out.text.extend_from_slice(b"\n");
+            }
+            (true, Form::NeedlessQuotes) => {
+                unquote(content, &self.needless, b'"', &mut out.text);
+                out.text.extend_from_slice(b"\n");
+            }
+            (true, Form::StrayQuotes) => {
+                let recoded = self.recoder.recode(content, &mut out.text)?;
+                if recoded != scan.width {
+                    return Err(EngineError::Internal(format!(
+                        "line {}: the scanner sees {} fields, csv-async {recoded}",
+                        self.line, scan.width
+                    )));
+                }
+            }
+            (false, Form::Canonical) => {
+                let needs_quotes = |delimiter| {
+                    memchr3(b'"', b'\n', b'\r', content).is_some()
+                        || (delimiter != b',' && memchr(b',', content).is_some())
+                };
+                if let [delimiter] = self.reading.delimiter[..]
+                    && !needs_quotes(delimiter)
+                {
+                    out.text.extend_from_slice(content);
+                    if delimiter != b',' {
+                        for byte in &mut out.text[start..] {
+                            *byte = if *byte == delimiter { b',' } else { *byte };
+                        }
+                    }
+                    end_row(start, &mut out.text);
+                } else {
+                    self.parser.split(content, &mut self.fields);
+                    self.write_fields(width, false, out);
+                }
+            }
+            (false, _) => self.write_fields(width, false, out),
+        }
+        Ok(())
+    }
+
+    /// Writes a row from its fields.
+    pub(super) fn write_fields(&mut self, width: usize, is_bad: bool, out: &mut Outputs) {
+        self.tally.rows_replaced += u64::from(is_bad);
+        write_row(&self.fields, width, &self.policies, &mut out.text);
+    }
+
+    /// Takes `fields` as a line of the header.
+    pub(super) fn take_header_fields(&mut self, record: &[u8], out: &mut Outputs) {
+        self.note_terminator(record);
+        let trimmed =
+            self.fields.iter().map(|name| if self.policies.trim { name.trim_ascii() } else { name });
+        self.header.add(trimmed);
+        let lines = memchr::memchr_iter(b'\n', record).count().max(1);
+        let measured = self.measure(record.len(), 0);
+        self.tally.spans.header += measured.byte_length;
+        self.tally.header_lines += 1;
+        self.line += lines as u64;
+        if self.tally.header_lines == self.reading.header_lines {
+            self.finish_header(out);
+        }
+    }
+
+    /// Gives the columns the names that the header lines have.
+    pub(super) fn finish_header(&mut self, out: &mut Outputs) {
+        if self.width.is_some() || self.tally.header_lines == 0 {
+            return;
+        }
+        let (names, renamed) = std::mem::take(&mut self.header).finish(self.reading.width);
+        self.tally.renamed = renamed;
+        self.tally.renamed.truncate(MAX_RENAMED);
+        self.pad_from = self.reading.width.filter(|width| *width < names.len());
+        self.name_columns(&names, out);
+    }
+
+    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
+        let start = out.text.len();
+        for (at, name) in names.iter().enumerate() {
+            if at > 0 {
+                out.text.extend_from_slice(b",");
+            }
+            write_field(String::from_utf8_lossy(name).as_bytes(), &mut out.text);
+        }
+        end_row(start, &mut out.text);
+        self.width = Some(names.len());
+        self.tally.named = true;
+    }
+
+    /// What ends the first record is what the receipt says.
+    fn note_terminator(&mut self, record: &[u8]) {
+        if self.tally.terminator.is_none() {
+            self.tally.terminator = match record {
+                [.., b'\r', b'\n'] => Some("\r\n"),
+                [.., b'\n'] => Some("\n"),
+                [.., b'\r'] => Some("\r"),
+                _ => None,
+            };
+        }
+    }
+
+    /// Fails the file once more rows were rejected than may be; of a share, only the end can tell.
+    pub(crate) fn check_rejects(&self, is_end: bool) -> Result<(), EngineError> {
+        let (rejected, rows) = (self.tally.counts.rows_rejected, self.tally.counts.rows_in);
+        let message = match self.policies.max_rejects {
+            Some(MaxRejects::Rows(most)) if rejected > most => {
+                format!("more than {most} rows are rejected, the most allowed")
+            }
+            Some(MaxRejects::Percent(most)) if is_end && rejected as f64 * 100.0 > most * rows as f64 => {
+                format!("{rejected} of {rows} rows are rejected, and {most} % is the most allowed")
+            }
+            _ => return Ok(()),
+        };
+        Err(BadFile::new("too_many_rejects", message).at_line(self.line).into())
+    }
+}

@@ -1,0 +1,152 @@
+//! A region that can't be read: a record too long, or a quote that never closes.
+
+use super::{Measured, Rows};
+use crate::line_end::LineEnd;
+use crate::outputs::Outputs;
+use crate::policy::{RunawayQuote, StrayQuotes};
+use crate::rejection::{CUT_BYTES, Message, Raw, Rejection};
+use crate::scan::Found;
+use crate::{BadFile, EngineError, Reason};
+
+/// A rejected region in the making.
+pub(super) struct Region {
+    line: u64,
+    byte_offset: u64,
+    byte_length: u64,
+    reason: Reason,
+    raw: Vec<u8>,
+}
+
+impl Rows {
+    /// Takes a record that has no end: its first line, no more, so that what follows is read as rows again. Returns
+    /// how many bytes were taken.
+    pub(super) fn take_endless(
+        &mut self,
+        found: Found,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        let reason = match found {
+            Found::Incomplete { in_quotes: false } | Found::Record(_) => Reason::RecordTooLong,
+            Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
+        };
+        if found != Found::GivenUp {
+            self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
+        }
+        if reason == Reason::UnclosedQuote
+            && let Some(taken) = self.take_repaired(input, last, out)
+        {
+            return Ok(taken);
+        }
+        self.open_region(reason)?;
+        Ok(0)
+    }
+
+    /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
+    /// mended. The header is mended always: without it there is no file.
+    pub(super) fn take_repaired(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Option<usize> {
+        let width = match self.width {
+            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return None,
+            Some(width) => width,
+            None => self.reading.width?,
+        };
+        let length = match self.reading.terminator.find(input, last) {
+            Some((at, LineEnd::Here(end))) => at + end,
+            None if last => input.len(),
+            _ => return None,
+        };
+        let line = &input[..length];
+        let is_bad = match &self.ruler {
+            Some(ruler) => ruler.is_bad(length),
+            None => simdutf8::basic::from_utf8(line).is_err(),
+        };
+        let parser = std::sync::Arc::clone(&self.parser);
+        if length > self.grammar.max_record_bytes
+            || self.is_refused(line, is_bad).is_some()
+            || !parser.repair(line, width, &mut self.fields)
+        {
+            return None;
+        }
+        if self.width.is_none() {
+            self.take_header_fields(line, out);
+            return Some(length);
+        }
+        let measured = self.measure(length, 0);
+        self.count_mended(&measured, 1);
+        self.tally.rows_mended += 1;
+        self.write_fields(width, is_bad, out);
+        Some(length)
+    }
+
+    /// Begins to reject a record: at its start, up to the line's end.
+    pub(super) fn open_region(&mut self, reason: Reason) -> Result<(), EngineError> {
+        if self.width.is_none() && self.reading.header_lines > 0 {
+            let what = match reason {
+                Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),
+                _ => format!(
+                    "the header is longer than {} bytes, the most a record may have",
+                    self.grammar.max_record_bytes
+                ),
+            };
+            return Err(BadFile::new("unreadable_header", what).at_line(self.line).into());
+        }
+        if reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
+            let what = format!(
+                "a quote opens in this line and does not close within {} bytes, the most a record may have",
+                self.grammar.max_record_bytes
+            );
+            return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
+        }
+        self.open = Some(Region {
+            line: self.line,
+            byte_offset: self.source_offset,
+            byte_length: 0,
+            reason,
+            raw: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Takes the bytes up to the line's end into the open region, and closes it there. Returns how many.
+    pub(super) fn extend_region(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        let Some(mut region) = self.open.take() else { return Ok(0) };
+        let (length, closed) = match self.reading.terminator.find(input, last) {
+            Some((at, LineEnd::Here(end))) => (at + end, true),
+            // A `\n` may follow in the next buffer.
+            Some((at, _)) => (at, false),
+            None => (input.len(), last),
+        };
+        let room = CUT_BYTES.saturating_sub(region.raw.len());
+        let Measured { byte_length, raw, .. } = self.measure(length, room);
+        region.byte_length += byte_length;
+        match self.ruler {
+            Some(_) => region.raw.extend_from_slice(&raw),
+            None => region.raw.extend_from_slice(&input[..length.min(room)]),
+        }
+        if !closed {
+            self.open = Some(region);
+            return Ok(length);
+        }
+        let rejection = Rejection {
+            line: region.line,
+            lines: 1,
+            byte_offset: region.byte_offset,
+            byte_length: region.byte_length,
+            column: None,
+            reason: region.reason,
+            message: match region.reason {
+                Reason::UnclosedQuote => Message::UnclosedQuote,
+                _ => Message::TooLong { max_record_bytes: self.grammar.max_record_bytes },
+            },
+            raw: Raw::of(&region.raw, region.byte_length),
+        };
+        self.reject(&rejection, out)?;
+        Ok(length)
+    }
+}

@@ -1,0 +1,122 @@
+//! The dialects that are tried: those whose bytes are there.
+
+use memchr::memmem;
+
+use crate::dialect::{Escape, Quote, Reading, Told};
+
+/// Delimiters that are tried, and how much they are to be expected where nothing else tells.
+pub(super) const DELIMITERS: &[(&[u8], f64)] = &[
+    (b",", 1.0),
+    (b";", 1.0),
+    (b"\t", 1.0),
+    (b"|", 0.99),
+    (b", ", 0.97),
+    (b"; ", 0.97),
+    (b"\x01", 0.98),
+    (b"\x1f", 0.98),
+    (b"\x1e", 0.98),
+    (b"||", 0.97),
+    (b"::", 0.9),
+    (b"|~|", 0.97),
+    (b"~|~", 0.97),
+    (b"^|^", 0.97),
+    (b"|^|", 0.97),
+    (b"~", 0.9),
+    (b"^", 0.9),
+    ("¦".as_bytes(), 0.97),
+    ("§".as_bytes(), 0.9),
+    ("¬".as_bytes(), 0.97),
+    (b"#", 0.7),
+    (b"*", 0.7),
+    (b"!", 0.7),
+    (b"&", 0.6),
+    (b"$", 0.6),
+    (b"/", 0.4),
+    (b":", 0.6),
+    (b" ", 0.6),
+    (b"-", 0.3),
+    (b"_", 0.3),
+    (b"=", 0.3),
+];
+
+/// Fields apart by nothing: a table of one column.
+const NOTHING: &[u8] = b",";
+
+/// Every reading worth trying. One of a single column is among them.
+pub(super) fn candidates(look: &[u8], told: &Told, reading: &Reading) -> Vec<Reading> {
+    let delimiters: Vec<&[u8]> = match &told.delimiter {
+        Some(delimiter) => vec![delimiter],
+        None => DELIMITERS
+            .iter()
+            .map(|(delimiter, _)| *delimiter)
+            .filter(|delimiter| *delimiter == NOTHING || memmem::find(look, delimiter).is_some())
+            .collect(),
+    };
+    let mut candidates = Vec::new();
+    for delimiter in delimiters {
+        let quotes = match told.quote {
+            Some(quote) => vec![quote],
+            None => quotes(look, delimiter),
+        };
+        for quote in quotes {
+            let escapes = match told.escape {
+                Some(escape) => vec![escape],
+                None => escapes(look, delimiter, quote),
+            };
+            candidates.extend(escapes.into_iter().map(|escape| Reading {
+                delimiter: delimiter.to_vec(),
+                quote,
+                escape,
+                ..reading.clone()
+            }));
+        }
+    }
+    candidates
+}
+
+/// The quotes that open a field somewhere and close one somewhere; `"` also where there is none at all.
+fn quotes(look: &[u8], delimiter: &[u8]) -> Vec<Quote> {
+    let stands = |quote: u8| {
+        let behind = [delimiter, &[quote]].concat();
+        let before = [&[quote], delimiter].concat();
+        let opens = look.first() == Some(&quote)
+            || [&behind[..], &[b'\n', quote], &[b'\r', quote]]
+                .iter()
+                .any(|opening| memmem::find(look, opening).is_some());
+        let closes = look.last() == Some(&quote)
+            || [&before[..], &[quote, b'\n'], &[quote, b'\r']]
+                .iter()
+                .any(|closing| memmem::find(look, closing).is_some());
+        opens && closes
+    };
+    let mut quotes = vec![Quote::Byte(b'"')];
+    if stands(b'\'') {
+        quotes.push(Quote::Byte(b'\''));
+    }
+    if memchr::memchr(b'"', look).is_some() {
+        quotes.push(Quote::None);
+    }
+    quotes
+}
+
+/// Doubled quotes are what most mean; others are tried where their marks are there.
+fn escapes(look: &[u8], delimiter: &[u8], quote: Quote) -> Vec<Escape> {
+    let mut escapes = vec![Escape::Doubled];
+    let has = |bytes: &[u8]| memmem::find(look, bytes).is_some();
+    match quote {
+        Quote::Byte(quote) => {
+            if has(&[b'\\', quote]) {
+                escapes.push(Escape::Byte(b'\\'));
+            }
+            if memchr::memchr(quote, look).is_some() {
+                escapes.push(Escape::None);
+            }
+        }
+        Quote::None => {
+            if has(&[&b"\\"[..], delimiter].concat()) {
+                escapes.push(Escape::Byte(b'\\'));
+            }
+        }
+    }
+    escapes
+}

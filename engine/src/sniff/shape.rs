@@ -1,0 +1,187 @@
+//! Where the table begins, and which of its lines hold the columns' names.
+
+use super::Sniffed;
+use super::kind::Kind;
+use super::score::each_row;
+use crate::dialect::{Comment, Reading, Told};
+
+/// Rows that are looked at.
+const MAX_ROWS: usize = 500;
+
+/// Nobody writes names in more lines.
+const MAX_HEADER_LINES: usize = 4;
+
+/// A row of the sample: what its fields look like.
+struct Row {
+    line: u64,
+    kinds: Vec<Kind>,
+    texts: Vec<Vec<u8>>,
+    is_comment: bool,
+}
+
+impl Row {
+    /// Of columns that hold numbers and the like, how many have a word here.
+    fn named(&self, columns: &[(usize, Kind)]) -> usize {
+        columns
+            .iter()
+            .filter(|(column, _)| matches!(self.kinds.get(*column), Some(Kind::Text | Kind::Odd)))
+            .count()
+    }
+
+    /// How many have here what they hold.
+    fn alike(&self, columns: &[(usize, Kind)]) -> usize {
+        columns.iter().filter(|(column, kind)| self.kinds.get(*column) == Some(kind)).count()
+    }
+
+    fn filled(&self) -> usize {
+        self.kinds.iter().filter(|kind| **kind != Kind::Empty).count()
+    }
+}
+
+/// Finds preamble, comments, header and width of the table that `reading` reads, but for what was told.
+pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told) -> Sniffed {
+    let mut rows: Vec<Row> = Vec::new();
+    each_row(look, &reading, |row| {
+        rows.push(Row {
+            line: row.line,
+            kinds: row.fields.iter().map(Kind::of).collect(),
+            texts: if rows.len() < 2 * MAX_HEADER_LINES + 32 {
+                row.fields.iter().map(<[u8]>::to_vec).collect()
+            } else {
+                Vec::new()
+            },
+            is_comment: row.is_comment,
+        });
+        rows.len() < MAX_ROWS
+    });
+    let width = usual_width(&rows);
+    if told.comment.is_none() {
+        // A row as wide as the table is one, whatever it begins with.
+        let is_comment = |row: &Row| row.is_comment && row.kinds.len() != width;
+        let begin_so = rows.iter().filter(|row| row.is_comment).count();
+        let comments = rows.iter().filter(|row| is_comment(row)).count();
+        if comments > 0 && 2 * comments >= begin_so && 2 * comments < rows.len() {
+            reading.comment = Comment::Prefix(b"#".to_vec());
+            reading.comment_is_found = true;
+            rows.retain(|row| !is_comment(row));
+        }
+    }
+    if told.preamble_lines.is_none() {
+        let first = preamble(&rows, width);
+        if first > 0 {
+            reading.preamble_lines = rows[first].line;
+            rows.drain(..first);
+        }
+    }
+    let (header_lines, header) = match told.header_lines {
+        Some(told) => (told, 100),
+        None => header(&rows, whole, width),
+    };
+    reading.header_lines = header_lines;
+    let names = rows.first().filter(|_| header_lines > 0).map_or(width, |row| row.kinds.len());
+    let (mut all, mut usual, mut as_named) = (0, 0, 0);
+    for row in rows.iter().skip(usize::try_from(header_lines).unwrap_or(usize::MAX)) {
+        all += 1;
+        usual += usize::from(row.kinds.len() == width);
+        as_named += usize::from(row.kinds.len() == names);
+    }
+    // The rows decide only where hardly one of them is as the header says.
+    let is_decided = 2 * usual > all && (names == width || 10 * as_named < all);
+    reading.width = (width > 0 && is_decided && !told.trusts_header).then_some(width);
+    Sniffed { reading, structure: 0, header }
+}
+
+/// The width that most rows have; of two as frequent, the larger.
+fn usual_width(rows: &[Row]) -> usize {
+    let mut widths: Vec<(usize, usize)> = Vec::new();
+    for row in rows.iter().filter(|row| !row.kinds.is_empty()) {
+        match widths.iter_mut().find(|(width, _)| *width == row.kinds.len()) {
+            Some((_, count)) => *count += 1,
+            None => widths.push((row.kinds.len(), 1)),
+        }
+    }
+    widths.into_iter().max_by_key(|(width, count)| (*count, *width)).map_or(0, |(width, _)| width)
+}
+
+/// How many rows stand before the table: titles and notes, which fill few of its columns, and blank rows.
+fn preamble(rows: &[Row], width: usize) -> usize {
+    let mut filled: Vec<usize> =
+        rows.iter().filter(|row| row.kinds.len() == width).map(Row::filled).collect();
+    filled.sort_unstable();
+    let usual = filled.get(filled.len() / 2).copied().unwrap_or(0);
+    // A few names may be missing, or two of them may have run together; of the rows, most may be half empty.
+    let least = width.div_ceil(2).min((3 * usual).div_ceil(5)).max(2).min(width);
+    let begins = |row: &Row| row.filled() >= least && (width > 2 || row.kinds.len() >= width);
+    let mut first = rows.iter().position(begins).unwrap_or(0);
+    // A line of another width right above one of names is a title with a delimiter in it.
+    while let [title, names, body @ ..] = &rows[first..]
+        && title.kinds.len() != width
+        && names.kinds.len() == width
+        && let columns = typed_columns(body, width)
+        && !columns.is_empty()
+        && names.named(&columns) == columns.len()
+    {
+        first += 1;
+    }
+    // A table of nothing but the line that looks like one would be no table, and one of few rows is not below a lot of
+    // them that are none.
+    if first + 1 < rows.len() && 2 * first <= rows.len() { first } else { 0 }
+}
+
+/// How many lines of names there are, and how sure that is.
+fn header(rows: &[Row], whole: bool, width: usize) -> (u64, u8) {
+    let Some(first) = rows.first() else { return (1, 50) };
+    let columns = typed_columns(&rows[1..], width);
+    let (named, alike) = (first.named(&columns), first.alike(&columns));
+    if columns.is_empty() && further_lines(rows, width) == 0 {
+        // Nothing tells names from data but that names are not numbers, and not missing.
+        let is_data = whole && rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
+        let sure = if first.kinds.contains(&Kind::Empty) { 50 } else { 65 };
+        return if is_data { (0, 60) } else { (1, sure) };
+    }
+    match named {
+        0 if alike > 0 => (0, 90),
+        _ if alike > named => (0, 60),
+        _ => (1 + further_lines(rows, width) as u64, if alike == 0 { 95 } else { 75 }),
+    }
+}
+
+/// How many lines of names follow the first: each has one for every column of numbers or dates, as the first has, or
+/// repeats the first.
+fn further_lines(rows: &[Row], width: usize) -> usize {
+    let first = &rows[0];
+    let mut lines = 0;
+    for further in 1..MAX_HEADER_LINES.min(rows.len() - 1) {
+        let columns = typed_columns(&rows[further + 1..], width);
+        let are_names = columns.len() >= 2
+            && rows[..=further]
+                .iter()
+                .all(|row| row.named(&columns) == columns.len() && row.kinds.len() == first.kinds.len());
+        if are_names || (lines + 1 == further && rows[further].texts == first.texts) {
+            lines = further;
+        }
+    }
+    lines
+}
+
+/// The columns whose fields are of one kind in nearly every row.
+fn typed_columns(rows: &[Row], width: usize) -> Vec<(usize, Kind)> {
+    let body: Vec<&Row> = rows.iter().filter(|row| row.kinds.len() == width).collect();
+    let mut columns = Vec::new();
+    for column in 0..width {
+        for kind in [Kind::Number, Kind::Date, Kind::Address] {
+            let (mut filled, mut of_kind) = (0, 0);
+            for row in &body {
+                let found = row.kinds[column];
+                filled += usize::from(!matches!(found, Kind::Empty | Kind::Null));
+                of_kind += usize::from(found == kind);
+            }
+            // The first few may be further lines of names.
+            let spare = if body.len() > 8 { MAX_HEADER_LINES - 1 } else { 0 };
+            if of_kind > 0 && (of_kind + spare) * 20 >= filled * 19 {
+                columns.push((column, kind));
+            }
+        }
+    }
+    columns
+}

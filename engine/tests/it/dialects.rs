@@ -1,0 +1,226 @@
+//! Every dialect, told and found.
+
+use engine::{
+    Comment, EngineError, Escape, MaxRejects, Options, Policies, Quote, Ragged, RunawayQuote, StrayQuotes,
+    Terminator, Told,
+};
+
+use crate::harness::{Ran, run, run_chunked};
+
+fn with(told: Told) -> Options {
+    Options { told, ..Options::default() }
+}
+
+fn policies(policies: Policies) -> Options {
+    Options { policies, told: Told::rfc4180(), ..Options::default() }
+}
+
+fn text(ran: &Ran) -> &str {
+    std::str::from_utf8(&ran.output).unwrap()
+}
+
+#[track_caller]
+fn reads(told: Told, input: &str, output: &str) {
+    let ran = run_chunked(input.as_bytes(), &[], &with(told)).unwrap();
+    assert_eq!(text(&ran), output);
+    assert!(ran.summary.adds_up());
+}
+
+#[test]
+fn a_delimiter_of_any_length_is_read() {
+    let delimiter = |delimiter: &[u8]| Told { delimiter: Some(delimiter.to_vec()), ..Told::rfc4180() };
+    reads(delimiter(b";"), "a;b\n1,5;\"x;y\"\n", "a,b\n\"1,5\",x;y\n");
+    reads(delimiter(b"\t"), "a\tb\n1\t2\n", "a,b\n1,2\n");
+    reads(delimiter(b", "), "a, b\n1, \"2, 3\"\n4,5, 6\n", "a,b\n1,\"2, 3\"\n\"4,5\",6\n");
+    reads(delimiter("§".as_bytes()), "a§b\n1§2\n", "a,b\n1,2\n");
+    reads(delimiter(b"||"), "a||b\n1|2||3\n|||4\n", "a,b\n1|2,3\n,|4\n");
+}
+
+#[test]
+fn quotes_and_escapes_are_read_as_told() {
+    let told = |quote, escape| Told { quote: Some(quote), escape: Some(escape), ..Told::rfc4180() };
+    reads(
+        told(Quote::Byte(b'\''), Escape::Doubled),
+        "a,b\n'1,2','it''s \"x\"'\n",
+        "a,b\n\"1,2\",\"it's \"\"x\"\"\"\n",
+    );
+    reads(told(Quote::None, Escape::Doubled), "a,b\n\"1,2\"\n", "a,b\n\"\"\"1\",\"2\"\"\"\n");
+    let backslash = Escape::Byte(b'\\');
+    reads(
+        told(Quote::Byte(b'"'), backslash),
+        "a,b\n\"x\\\"y\",\"\\\\\"\n1\\,2,C:\\dir\n",
+        "a,b\n\"x\"\"y\",\\\n\"1,2\",C:\\dir\n",
+    );
+    reads(told(Quote::None, backslash), "a,b\n1\\,2,3\n", "a,b\n\"1,2\",3\n");
+    let none = Escape::None;
+    reads(
+        told(Quote::Byte(b'"'), none),
+        "a,b\n\"5\" pipe\",\"\"\n\"\"x\",2\n",
+        "a,b\n\"5\"\" pipe\",\n\"\"\"x\",2\n",
+    );
+}
+
+#[test]
+fn only_the_terminator_that_was_told_ends_a_record() {
+    let told = |terminator| Told { terminator: Some(terminator), ..Told::rfc4180() };
+    reads(told(Terminator::Lf), "a,b\n1,\r2\n", "a,b\n1,\"\r2\"\n");
+    reads(told(Terminator::CrLf), "a,b\r\n1,\n2\r\n3,\r4\r\n", "a,b\n1,\"\n2\"\n3,\"\r4\"\n");
+    reads(told(Terminator::Cr), "a,b\r1,\n2\r", "a,b\n1,\"\n2\"\n");
+}
+
+#[test]
+fn the_lines_around_a_table_are_skipped_and_its_names_made() {
+    let told = Told {
+        preamble_lines: Some(2),
+        header_lines: Some(2),
+        comment: Some(Comment::Prefix(b"//".to_vec())),
+        ..Told::rfc4180()
+    };
+    let ran =
+        run_chunked(b"Report\n\"of 2020\n// names\na,b\n,kg\n// rows\n1,2\n", &[], &with(told)).unwrap();
+    assert_eq!(text(&ran), "a,b kg\n1,2\n");
+    assert_eq!(ran.summary.spans.skipped, 7 + 9 + 9 + 8);
+    assert_eq!(ran.summary.spans.header, 4 + 4);
+    assert_eq!((ran.summary.dialect.preamble_lines, ran.summary.dialect.comment_lines), (2, 2));
+    reads(Told { header_lines: Some(0), ..Told::rfc4180() }, "1,2\n3,4\n", "column_1,column_2\n1,2\n3,4\n");
+    let ran = run_chunked(b"a,a,\n1,2,3\n", &[], &with(Told::rfc4180())).unwrap();
+    assert_eq!(text(&ran), "a,a_2,column_3\n1,2,3\n");
+    assert_eq!(ran.summary.dialect.renamed.iter().map(|column| column.column).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn encodings_are_decoded_and_offsets_are_the_sources() {
+    let latin = Told { encoding: engine::Encoding::for_label(b"latin1"), ..Told::rfc4180() };
+    let ran = run_chunked(b"nom,prix\nAndr\xe9,5\nZo\xe9\n\xc9t\xe9,\x80 3\n", &[], &with(latin)).unwrap();
+    assert_eq!(text(&ran), "nom,prix\nAndré,5\nÉté,€ 3\n");
+    assert_eq!((&ran.rejects[0]["byte_offset"], &ran.rejects[0]["byte_length"]), (&17.into(), &4.into()));
+    assert_eq!(ran.rejects[0]["raw_encoding"], "base64");
+    assert_eq!(ran.summary.dialect.encoding, "windows-1252");
+}
+
+#[test]
+fn ragged_rows_are_mended_where_policy_says_so() {
+    let ragged = Ragged { pad: true, truncate_empty: true };
+    let ran =
+        run_chunked(b"a,b\n1\n2,3,,\n4,5,6\n", &[], &policies(Policies { ragged, ..Policies::default() }))
+            .unwrap();
+    assert_eq!(text(&ran), "a,b\n1,\n2,3\n");
+    assert_eq!((ran.rejects.len(), ran.summary.dialect.rows_mended), (1, 2));
+}
+
+#[test]
+fn a_stray_quote_costs_its_line_and_can_be_mended() {
+    // The quote of the second row reaches for those of the third.
+    let input = b"a,b\n1,\"x\n2,\"y\"\n\"3,4\n5,6\n";
+    let ran = run_chunked(input, &[], &policies(Policies::default())).unwrap();
+    assert_eq!(text(&ran), "a,b\n1,\"x\n2,y\"\"\"\n5,6\n");
+    let input = b"a,b,c\n1,\"x,0\n2,0,\"y\"\n\"3,4,0\n5,6,0\n";
+    let ran = run_chunked(input, &[], &policies(Policies::default())).unwrap();
+    assert_eq!(text(&ran), "a,b,c\n2,0,y\n5,6,0\n");
+    assert!(ran.rejects.iter().all(|reject| reject["reason"] == "unclosed_quote"), "{:?}", ran.rejects);
+    let repair = Policies { stray_quotes: StrayQuotes::Repair, ..Policies::default() };
+    let ran = run_chunked(input, &[], &policies(repair)).unwrap();
+    assert_eq!(text(&ran), "a,b,c\n1,\"\"\"x\",0\n2,0,y\n\"\"\"3\",4,0\n5,6,0\n");
+}
+
+#[test]
+fn a_file_fails_where_policy_says_so() {
+    let code = |input: &[u8], of: Policies| match run_chunked(input, &[], &policies(of)) {
+        Err(EngineError::BadFile(bad)) => Some(bad.code),
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => None,
+    };
+    let runaway = Policies { runaway_quote: RunawayQuote::Fail, ..Policies::default() };
+    assert_eq!(code(b"a,b\n1,\"2\n3,4\n", runaway), Some("runaway_quote"));
+    let most = |most| Policies { max_rejects: Some(most), ..Policies::default() };
+    let input = b"a,b\n1\n2\n3,4\n5,6\n";
+    assert_eq!(code(input, most(MaxRejects::Rows(1))), Some("too_many_rejects"));
+    assert_eq!(code(input, most(MaxRejects::Rows(2))), None);
+    assert_eq!(code(input, most(MaxRejects::Percent(49.0))), Some("too_many_rejects"));
+    assert_eq!(code(input, most(MaxRejects::Percent(50.0))), None);
+}
+
+/// Rows of a number, a date, a name and a remark.
+fn table(delimiter: &str, quote: &str, end: &str) -> String {
+    let mut text = ["id", "date", "name", "remark"].join(delimiter) + end;
+    for row in 0..30 {
+        let remark = format!("{quote}big{delimiter}blue{quote}");
+        let fields =
+            [row.to_string(), format!("2020-01-{:02}", row % 28 + 1), format!("name of {row}"), remark];
+        text.push_str(&(fields.join(delimiter) + end));
+    }
+    text
+}
+
+#[test]
+fn dialects_are_found() {
+    for delimiter in [",", ";", "\t", "|", ", ", "||", "~", "\u{1}", "§"] {
+        for quote in ["\"", "'"] {
+            for end in ["\n", "\r\n", "\r"] {
+                let ran = run(table(delimiter, quote, end).as_bytes());
+                let dialect = &ran.summary.dialect;
+                let found = (std::str::from_utf8(&dialect.delimiter).unwrap(), dialect.quote.name());
+                assert_eq!(found, (delimiter, Some(quote.to_owned())), "{end:?}");
+                assert_eq!((dialect.terminator, dialect.header_lines), (Some(end), 1));
+                assert_eq!(ran.summary.counts.rows_out, 30);
+                assert!(dialect.confidence.structure >= 50, "{delimiter} {:?}", dialect.confidence);
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_preambles_and_comments_are_found() {
+    let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
+    for (front, preamble, header, comments) in [
+        ("", 0, 0, 0),
+        ("id,date,name\n", 0, 1, 0),
+        ("id,date,name\nno,day,text\n", 0, 2, 0),
+        ("Report of 2020\n\nid,date,name\n", 2, 1, 0),
+        ("Report of 2020,,\n,,\nid,date,name\n", 2, 1, 0),
+        ("# made by hand\nid,date,name\n", 0, 1, 1),
+        ("#id,date,name\n", 0, 1, 0),
+    ] {
+        let dialect = run([front, rows].concat().as_bytes()).summary.dialect;
+        let found = (dialect.preamble_lines, dialect.header_lines, dialect.comment_lines);
+        assert_eq!(found, (preamble, header, comments), "{front}");
+    }
+}
+
+#[test]
+fn a_row_that_begins_as_a_comment_does_is_a_row() {
+    let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
+    let input = ["# by hand\nid,date,name\n", rows, "# more\n", rows, "#4,2020-01-04,d\n# the end"].concat();
+    for sizes in [&[][..], &[1], &[7]] {
+        let ran = run_chunked(input.as_bytes(), sizes, &Options::default()).unwrap();
+        assert_eq!(text(&ran), ["id,date,name\n", rows, rows, "#4,2020-01-04,d\n"].concat());
+        assert_eq!(ran.summary.dialect.comment_lines, 3);
+    }
+}
+
+#[test]
+fn a_header_that_is_not_as_wide_as_the_rows_is_made_so() {
+    let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n".repeat(5);
+    for (header, names) in [
+        ("id,date\n", "id,date,column_3\n"),
+        ("id,,date,name\n", "id,date,name\n"),
+        ("id,\"date,name\n", "id,\"\"\"date\",name\n"),
+    ] {
+        let ran = run([header, &rows].concat().as_bytes());
+        assert_eq!(text(&ran), [names, &rows].concat());
+    }
+    let ran = run(["id,date,name,note\n", &rows].concat().as_bytes());
+    assert_eq!(text(&ran), ["id,date,name,note\n", &rows.replace('\n', ",\n")].concat());
+    assert_eq!(ran.summary.dialect.rows_mended, 15);
+}
+
+#[test]
+fn quotes_without_an_escape_and_behind_a_backslash_are_found() {
+    let quoted =
+        |inner: &str| format!("id,size,name\n{}", format!("1,2,\"a {inner} pipe, blue\"\n").repeat(20));
+    assert_eq!(run(quoted("5\"").as_bytes()).summary.dialect.escape, Escape::None);
+    assert_eq!(run(quoted("5\\\"").as_bytes()).summary.dialect.escape, Escape::Byte(b'\\'));
+    assert_eq!(run(quoted("5\"\"").as_bytes()).summary.dialect.escape, Escape::Doubled);
+    let unquoted = format!("id\tname\n{}", "1\t\"So\" he said\n2\t\"it is\n".repeat(20));
+    assert_eq!(run(unquoted.as_bytes()).summary.dialect.quote, Quote::None);
+}

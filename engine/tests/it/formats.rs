@@ -1,0 +1,161 @@
+//! Bzip2, xz and zip, whole and damaged. Whole ones are made by the tools of these names, or by Python's `zipfile`.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use engine::{Compression, EngineError, InflateLimits, Options};
+
+use crate::harness::{gunzip, run, run_bad, run_chunked};
+
+const TEXT: &[u8] = b"id,name\n1,a\n2,b\n3\n4,d\n";
+const CLEAN: &[u8] = b"id,name\n1,a\n2,b\n4,d\n";
+
+/// What a program makes of its standard input.
+fn piped(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{program}");
+    output.stdout
+}
+
+/// By Python's own modules, which are there wherever Python is.
+fn packed(code: &str, input: &[u8]) -> Vec<u8> {
+    let code = format!("import sys, bz2, lzma, zipfile, io\ntext = sys.stdin.buffer.read()\n{code}");
+    piped("python3", &["-c", &code], input)
+}
+
+fn bzip2(input: &[u8]) -> Vec<u8> {
+    packed("sys.stdout.buffer.write(bz2.compress(text))", input)
+}
+
+fn xz(input: &[u8]) -> Vec<u8> {
+    packed("sys.stdout.buffer.write(lzma.compress(text))", input)
+}
+
+/// A zip of the files that Python expression names, each with its content.
+fn zip(files: &str, method: &str) -> Vec<u8> {
+    let code = format!(
+        "out = io.BytesIO()\nwith zipfile.ZipFile(out, 'w', zipfile.{method}) as z:\n for n, t in {files}: z.writestr(n, t)\n\
+         sys.stdout.buffer.write(out.getvalue())"
+    );
+    packed(&code, TEXT)
+}
+
+/// A zip written to a pipe, which says a file's length only behind it.
+fn streamed_zip() -> Vec<u8> {
+    let code = "class Pipe(io.RawIOBase):\n def writable(self): return True\n def write(self, b): return sys.stdout.buffer.write(b)\n\
+                with zipfile.ZipFile(Pipe(), 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('a.csv', text)";
+    packed(code, TEXT)
+}
+
+#[test]
+fn every_stream_is_read_whatever_the_chunks() {
+    for (pack, compression) in
+        [(bzip2 as fn(&[u8]) -> Vec<u8>, Compression::Bzip2), (xz as fn(&[u8]) -> Vec<u8>, Compression::Xz)]
+    {
+        let parts: Vec<u8> = TEXT.chunks(9).flat_map(pack).collect();
+        for (sizes, threads) in [(&[][..], 1), (&[1][..], 1), (&[3, 0, 11][..], 2)] {
+            let ran = run_chunked(&parts, sizes, &Options { threads, ..Options::default() }).unwrap();
+            assert_eq!(gunzip(&ran.output), CLEAN);
+            assert_eq!(ran.summary.members, TEXT.chunks(9).count() as u64);
+            assert_eq!(ran.summary.input_bytes, parts.len() as u64);
+            assert_eq!(ran.summary.input_compression, compression);
+            assert_eq!(ran.summary.output_compression, Compression::Gzip);
+        }
+    }
+}
+
+#[test]
+fn a_zip_of_one_file_is_read_whatever_the_chunks() {
+    let files = [
+        zip("[('a.csv', text)]", "ZIP_DEFLATED"),
+        zip("[('folder/', b''), ('folder/a.csv', text)]", "ZIP_DEFLATED"),
+        zip("[('a.csv', text)]", "ZIP_STORED"),
+        streamed_zip(),
+    ];
+    for file in files {
+        for sizes in [&[][..], &[1], &[3, 0, 11]] {
+            let ran = run_chunked(&file, sizes, &Options::default()).unwrap();
+            assert_eq!(gunzip(&ran.output), CLEAN);
+            assert_eq!(ran.summary.members, 1);
+            assert_eq!(ran.summary.input_bytes, file.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_zip_that_is_none_of_one_csv_is_refused_with_the_reason() {
+    for (file, reason) in [
+        (zip("[('a.csv', text), ('b.csv', text)]", "ZIP_DEFLATED"), "more than one file"),
+        (zip("[('[Content_Types].xml', text), ('xl/x', text)]", "ZIP_DEFLATED"), ".xlsx"),
+        (zip("[('a.csv', text)]", "ZIP_BZIP2"), "another method"),
+        (zip("[('folder/', b'')]", "ZIP_STORED"), "without a file"),
+    ] {
+        let bad = run_bad(&file);
+        assert_eq!(bad.code, "unsupported_format");
+        assert!(bad.message.contains(reason), "{}", bad.message);
+    }
+}
+
+#[test]
+fn a_cut_at_any_byte_fails_the_file() {
+    for (whole, code) in [
+        (bzip2(TEXT), "truncated_bzip2"),
+        (xz(TEXT), "truncated_xz"),
+        (zip("[('a.csv', text)]", "ZIP_DEFLATED"), "zip"),
+        (zip("[('a.csv', text)]", "ZIP_STORED"), "zip"),
+        (streamed_zip(), "zip"),
+    ] {
+        // Of a zip, the last bytes of the directory say nothing of the file in it.
+        let cuts = if code == "zip" { 10..whole.len() - 48 } else { 10..whole.len() };
+        for cut in cuts {
+            let bad = run_bad(&whole[..cut]);
+            assert!(bad.code.ends_with(code), "cut at {cut} of {}: {}", whole.len(), bad.code);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_never_passes_as_other_rows() {
+    for whole in [bzip2(TEXT), xz(TEXT), zip("[('a.csv', text)]", "ZIP_DEFLATED"), streamed_zip()] {
+        for at in 48..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            match run_chunked(&damaged, &[], &Options::default()) {
+                Ok(ran) => assert_eq!(gunzip(&ran.output), CLEAN, "bit {at}"),
+                Err(EngineError::BadFile(_)) => {}
+                Err(error) => panic!("bit {at}: {error:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn garbage_behind_the_last_stream_fails_the_file_and_zeros_do_not() {
+    for whole in [bzip2(TEXT), xz(TEXT)] {
+        assert_eq!(run(&[&whole[..], &[0; 8]].concat()).summary.counts.rows_in, 4);
+        let bad = run_bad(&[&whole[..], b"x"].concat());
+        assert_eq!((bad.code, bad.byte_offset), ("trailing_garbage", Some(whole.len() as u64)));
+    }
+}
+
+#[test]
+fn an_xz_window_beyond_the_limit_is_refused() {
+    let file = packed("sys.stdout.buffer.write(lzma.compress(text, preset=9))", TEXT);
+    let allowing = |max_window_log| Options {
+        inflate: InflateLimits { max_window_log, ..InflateLimits::default() },
+        ..Options::default()
+    };
+    assert!(run_chunked(&file, &[], &allowing(26)).is_ok());
+    let Err(EngineError::BadFile(bad)) = run_chunked(&file, &[], &allowing(23)) else { panic!("it passed") };
+    assert_eq!(bad.code, "xz_window_too_large");
+}
