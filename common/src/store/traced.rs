@@ -42,13 +42,13 @@ async fn call<T>(
     let builder = builder.with_kind(SpanKind::Client).with_attributes(attributes);
     let context = trace::span(builder, &opentelemetry::Context::current());
     let done = call.await;
+    let answer = |what: &'static str| context.span().set_attribute(KeyValue::new("penstock.answer", what));
     match &done {
-        // The answer to a question: somebody else was there before.
-        Err(error) if error.kind == ErrorKind::Precondition => {
-            context.span().set_attribute(KeyValue::new("penstock.precondition", "failed"));
-        }
-        Err(error) => trace::fail(&context, error),
         Ok(_) => {}
+        // Answers to a question: nobody was there before, or somebody was.
+        Err(error) if error.kind == ErrorKind::NotFound => answer("not found"),
+        Err(error) if error.kind == ErrorKind::Precondition => answer("precondition failed"),
+        Err(error) => trace::fail(&context, error),
     }
     context.span().end();
     done

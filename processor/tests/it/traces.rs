@@ -107,6 +107,8 @@ async fn a_files_spans_arrive_by_otlp_and_through_the_daemon() {
 
         let spans = traced.receiver.spans();
         assert_whole(&spans);
+        let failed: Vec<_> = spans.iter().filter(|span| span.error.is_some()).collect();
+        assert!(failed.is_empty(), "an absent receipt is no error: {failed:?}");
         let stages: Vec<&str> = spans
             .iter()
             .filter(|span| span.parent.as_ref() == Some(&file.span_id))
