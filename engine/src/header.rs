@@ -14,6 +14,8 @@ pub struct Renamed {
 /// A message with a hundred names has a limit.
 const MAX_TOLD_CHARACTERS: usize = 100;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Header lines as they come, column by column.
 #[derive(Debug, Default)]
 pub(crate) struct Header {
@@ -64,13 +66,25 @@ fn is_empty(name: &[u8]) -> bool {
     name.iter().all(u8::is_ascii_whitespace)
 }
 
+/// Bytes of the byte-order marks that a name begins with: of files that were put together, or behind blank lines.
+fn leading_marks(name: &[u8]) -> usize {
+    name.chunks(BYTE_ORDER_MARK.len()).take_while(|bytes| *bytes == BYTE_ORDER_MARK).count()
+        * BYTE_ORDER_MARK.len()
+}
+
 /// Gives a name to each column that has none, and another to each whose name an earlier one has.
 fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
     let given: HashSet<Vec<u8>> = names.iter().cloned().collect();
     let mut taken = HashSet::new();
     let mut renamed = Vec::new();
     for (column, name) in (1u64..).zip(names) {
-        let wanted = if is_empty(name) { format!("column_{column}").into_bytes() } else { name.clone() };
+        // At the beginning of the output, it would be taken for a byte-order mark, and the name for another.
+        let mark = if column == 1 { leading_marks(name) } else { 0 };
+        let wanted = if is_empty(&name[mark..]) {
+            format!("column_{column}").into_bytes()
+        } else {
+            name[mark..].to_vec()
+        };
         let is_free = |name: &[u8], taken: &HashSet<Vec<u8>>| !taken.contains(name) && !given.contains(name);
         let unique = if taken.contains(&wanted) || (wanted != *name && given.contains(&wanted)) {
             let numbered = (2u64..).map(|number| [&wanted[..], format!("_{number}").as_bytes()].concat());
@@ -114,6 +128,15 @@ mod tests {
             (strings(&["a", "a_3", "column_3", "a_2"]), vec![2, 3])
         );
         assert_eq!(names(&[&["", "column_1"]], None), (strings(&["column_1_2", "column_1"]), vec![1]));
+    }
+
+    #[test]
+    fn a_name_does_not_begin_with_a_mark_that_readers_would_drop() {
+        assert_eq!(
+            names(&[&["\u{feff}\u{feff}a", "\u{feff}b"]], None),
+            (strings(&["a", "\u{feff}b"]), vec![1])
+        );
+        assert_eq!(names(&[&["\u{feff}"]], None), (strings(&["column_1"]), vec![1]));
     }
 
     #[test]

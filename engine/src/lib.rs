@@ -5,7 +5,7 @@
 //! # Layout
 //!
 //! - [`run`](run()): one file from first byte to last. Read this first: it narrates the flow.
-//! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and zstd.
+//! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and the like.
 //! - `sample`: its first bytes, and what they say of all of it; `encoding`: which one it is, and UTF-8 of it; `sniff`:
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.

@@ -1,9 +1,12 @@
 //! Where the table begins, and which of its lines hold the columns' names.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use super::Sniffed;
 use super::kind::Kind;
 use super::score::each_row;
 use crate::dialect::{Comment, Reading, Told};
+use crate::fields::Fields;
 
 /// Rows that are looked at.
 const MAX_ROWS: usize = 500;
@@ -15,7 +18,8 @@ const MAX_HEADER_LINES: usize = 4;
 struct Row {
     line: u64,
     kinds: Vec<Kind>,
-    texts: Vec<Vec<u8>>,
+    /// The same for the same fields.
+    print: u64,
     is_comment: bool,
 }
 
@@ -45,11 +49,7 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
         rows.push(Row {
             line: row.line,
             kinds: row.fields.iter().map(Kind::of).collect(),
-            texts: if rows.len() < 2 * MAX_HEADER_LINES + 32 {
-                row.fields.iter().map(<[u8]>::to_vec).collect()
-            } else {
-                Vec::new()
-            },
+            print: print(row.fields),
             is_comment: row.is_comment,
         });
         rows.len() < MAX_ROWS
@@ -89,6 +89,12 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
     let is_decided = 2 * usual > all && (names == width || 10 * as_named < all);
     reading.width = (width > 0 && is_decided && !told.trusts_header).then_some(width);
     Sniffed { reading, structure: 0, header }
+}
+
+fn print(fields: &Fields) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fields.iter().for_each(|field| field.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// The width that most rows have; of two as frequent, the larger.
@@ -157,7 +163,7 @@ fn further_lines(rows: &[Row], width: usize) -> usize {
             && rows[..=further]
                 .iter()
                 .all(|row| row.named(&columns) == columns.len() && row.kinds.len() == first.kinds.len());
-        if are_names || (lines + 1 == further && rows[further].texts == first.texts) {
+        if are_names || (lines + 1 == further && rows[further].print == first.print) {
             lines = further;
         }
     }

@@ -172,6 +172,9 @@ fn dialects_are_found() {
 #[test]
 fn headers_preambles_and_comments_are_found() {
     let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
+    let long = "note,,\n".repeat(60) + "id,date,name\n";
+    let dialect = run([&long, &rows.repeat(40)[..]].concat().as_bytes()).summary.dialect;
+    assert_eq!((dialect.preamble_lines, dialect.header_lines), (60, 1));
     for (front, preamble, header, comments) in [
         ("", 0, 0, 0),
         ("id,date,name\n", 0, 1, 0),

@@ -163,7 +163,8 @@ impl System {
     pub(crate) async fn entries(&self, source_key: &str) -> anyhow::Result<Vec<CatalogEntry>> {
         let mut entries = Vec::new();
         for key in self.listed("catalog/dt=").await?.into_keys() {
-            let bytes = self.read(&key).await?.with_context(|| format!("{key} is gone"))?;
+            // Another scenario may have taken its own away since.
+            let Some(bytes) = self.read(&key).await? else { continue };
             let entry: CatalogEntry =
                 serde_json::from_slice(&bytes).with_context(|| format!("read {key}"))?;
             if entry.source_key == source_key {
