@@ -5,6 +5,7 @@ It builds Penstock, installs the others in pinned versions under target/bench, g
   files     CPU, file to file: penstock, xan, polars, DuckDB and Python's csv; plain and gzip in
   s3        CPU, S3 to S3: the processor beside a bare copy by the same SDK (the S3 runs here, no account)
   memory    peak memory of the processor, and of the command from a pipe
+  tracing   what spans cost: CPU on a large file, and time on each invocation
   start     the processor's size, and how long it takes until it asks for its first event
 
 What is compared takes turns, round by round. Each target stands beside its figure, met or NOT met; the exit

@@ -7,16 +7,17 @@ use common::receiver::ReceivedSpan;
 
 use crate::waterfall::{Row, rows};
 
-/// Of the drawing, in its own units: it scales with the window.
-const WIDTH: f64 = 1000.0;
-const LINE: f64 = 26.0;
+/// Where the bars lie, in % of the window's width: so that they follow it, and the letters stay as large as they are.
+const BARS: (f64, f64) = (35.0, 79.0);
+/// A line's height, in pixels.
+const LINE: usize = 26;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2024;--dim:#60646c;--rule:#d9dce0;--paper:#fff;--own:#3b82c4;--bad:#d13f3f}
 @media(prefers-color-scheme:dark){:root{--ink:#edeef0;--dim:#a0a4ab;--rule:#3a3f46;--paper:#16181b;--own:#6aa9e0;--bad:#f07070}}
 body{margin:0 auto;padding:1rem;max-width:70rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.3rem;overflow-wrap:anywhere;margin:.2rem 0}p{color:var(--dim);margin:.2rem 0 1rem;overflow-wrap:anywhere}
-svg{width:100%;height:auto;display:block}text{fill:var(--ink);font:14px system-ui,sans-serif}text.t{fill:var(--dim);text-anchor:end}
+svg{width:100%;display:block}text{fill:var(--ink);font:14px system-ui,sans-serif}text.t{fill:var(--dim);text-anchor:end}
 rect{fill:var(--own)}rect.bad{fill:var(--bad)}line{stroke:var(--rule)}
 details{border-top:1px solid var(--rule);padding:.4rem 0}summary{cursor:pointer}summary b{font-weight:600}
 table{border-collapse:collapse;font-size:.9rem;margin:.4rem 0 .4rem 1rem}td{padding:.1rem .8rem .1rem 0;vertical-align:top;overflow-wrap:anywhere}
@@ -45,31 +46,23 @@ fn drawing(rows: &[Row<'_>]) -> String {
     let start = rows.iter().map(|row| row.span.start).min().unwrap_or_default();
     let end = rows.iter().map(|row| row.span.end).max().unwrap_or_default();
     let whole = end.saturating_sub(start).max(1) as f64;
-    let (left, right) = (230.0, WIDTH - 90.0);
-    let place = |time: u64| left + time.saturating_sub(start) as f64 / whole * (right - left);
-    let height = LINE * rows.len() as f64;
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"waterfall\">\n");
+    let place = |time: u64| BARS.0 + time.saturating_sub(start) as f64 / whole * (BARS.1 - BARS.0);
+    let height = LINE * rows.len();
+    let mut svg = format!("<svg height=\"{height}\" role=\"img\" aria-label=\"waterfall\">\n");
     let mut add = |line: String| writeln!(svg, "{line}").unwrap_or_default();
     for (number, row) in rows.iter().enumerate() {
-        let top = LINE * number as f64;
-        let middle = top + 18.0;
+        let top = LINE * number;
+        let middle = top + 18;
         let (from, to) = (place(row.span.start), place(row.span.end));
         let class = if row.span.error.is_some() { " class=\"bad\"" } else { "" };
-        add(format!("<line x1=\"0\" x2=\"{WIDTH}\" y1=\"{top}\" y2=\"{top}\"/>"));
+        add(format!("<line x1=\"0\" x2=\"100%\" y1=\"{top}\" y2=\"{top}\"/>"));
+        add(format!("<text x=\"{}\" y=\"{middle}\">{}</text>", row.depth * 10, escaped(row.name())));
         add(format!(
-            "<text x=\"{:.0}\" y=\"{middle}\">{}</text>",
-            row.depth as f64 * 12.0,
-            escaped(row.name())
+            "<rect{class} x=\"{from:.2}%\" y=\"{}\" width=\"{:.2}%\" height=\"14\" rx=\"2\"/>",
+            top + 6,
+            (to - from).max(0.4)
         ));
-        add(format!(
-            "<rect{class} x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"14\" rx=\"2\"/>",
-            top + 6.0,
-            (to - from).max(2.0)
-        ));
-        add(format!(
-            "<text class=\"t\" x=\"{WIDTH}\" y=\"{middle}\">{:.1} ms</text>",
-            milliseconds(row.span)
-        ));
+        add(format!("<text class=\"t\" x=\"100%\" y=\"{middle}\">{:.1} ms</text>", milliseconds(row.span)));
     }
     svg + "</svg>\n"
 }
