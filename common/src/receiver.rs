@@ -1,7 +1,7 @@
 //! A receiver of spans on loopback: for tests, and for `penstock`, which draws them. It takes OTLP over HTTP and what
 //! is sent to X-Ray's daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -27,6 +27,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// More than any datagram.
 const MAX_DATAGRAM: usize = 1 << 16;
+
+/// What is remembered, so that a system that is left running does not grow: the oldest are forgotten.
+const MAX_SPANS: usize = 100_000;
+
+/// A client sends its spans in portions far smaller than this.
+const MAX_EXPORT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A span as it arrived. Ids are hexadecimal, times nanoseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -87,7 +93,7 @@ impl ReceivedSpan {
 /// What has arrived.
 #[derive(Default)]
 struct Spans {
-    all: Vec<ReceivedSpan>,
+    all: VecDeque<ReceivedSpan>,
     /// Where they are kept, a line each.
     file: Option<File>,
 }
@@ -102,7 +108,10 @@ impl Spans {
                 tracing::warn!(error = %error, "a span is not kept");
             }
         }
-        self.all.push(span);
+        if self.all.len() == MAX_SPANS {
+            self.all.pop_front();
+        }
+        self.all.push_back(span);
     }
 }
 
@@ -147,9 +156,10 @@ impl SpanReceiver {
         self.udp
     }
 
-    /// What has arrived so far.
+    /// What has arrived so far, the last 100,000 of it.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).all.clone()
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.all.iter().cloned().collect()
     }
 
     /// How many of a kind have arrived so far.
@@ -179,7 +189,8 @@ async fn serve(listener: TcpListener, received: Received) {
 
 async fn answer(request: Request<Incoming>, received: Received) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_export = request.method() == Method::POST && request.uri().path() == "/v1/traces";
-    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+    let body = Limited::new(request.into_body(), MAX_EXPORT_BYTES).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes);
     let taken = is_export && body.is_ok_and(|body| take(&body, &received));
     let mut response = Response::new(Full::default());
     *response.status_mut() = if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST };

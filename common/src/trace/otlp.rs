@@ -10,9 +10,13 @@ use aws_sigv4::sign::v4;
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_types::body::SdkBody;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+
+/// An answer is a few bytes, or an error in words.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// An exporter to `endpoint`, which is the whole address, path included.
 ///
@@ -47,14 +51,9 @@ impl HttpClient for Client {
         }
         let request = request.map(SdkBody::from).try_into()?;
         let response = self.connector.call(request).await?.try_into_http1x()?;
-        let (head, mut body) = response.into_parts();
-        let mut bytes = BytesMut::new();
-        while let Some(frame) =
-            std::future::poll_fn(|cx| http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx)).await
-        {
-            bytes.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
-        }
-        Ok(Response::from_parts(head, bytes.freeze()))
+        let (head, body) = response.into_parts();
+        let bytes = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
+        Ok(Response::from_parts(head, bytes))
     }
 }
 
