@@ -1,6 +1,7 @@
 //! The columns' names: joined from several lines, made where there are none, and each one only once.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 /// A column whose name is not the header's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,12 +73,22 @@ fn leading_marks(name: &[u8]) -> usize {
         * BYTE_ORDER_MARK.len()
 }
 
+/// Replaces bytes that are not UTF-8, and says whether there were any.
+fn decode(name: &mut Vec<u8>) -> bool {
+    let Cow::Owned(text) = String::from_utf8_lossy(name) else { return false };
+    *name = text.into_bytes();
+    true
+}
+
 /// Gives a name to each column that has none, and another to each whose name an earlier one has.
 fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
+    let decoded: Vec<bool> = names.iter_mut().map(decode).collect();
     let given: HashSet<Vec<u8>> = names.iter().cloned().collect();
     let mut taken = HashSet::new();
+    // The next number for each name: a header may have half a million columns of one name.
+    let mut numbers: HashMap<Vec<u8>, u64> = HashMap::new();
     let mut renamed = Vec::new();
-    for (column, name) in (1u64..).zip(names) {
+    for ((column, name), is_decoded) in (1u64..).zip(names).zip(decoded) {
         // At the beginning of the output, it would be taken for a byte-order mark, and the name for another.
         let mark = if column == 1 { leading_marks(name) } else { 0 };
         let wanted = if is_empty(&name[mark..]) {
@@ -87,12 +98,18 @@ fn make_unique(names: &mut [Vec<u8>]) -> Vec<Renamed> {
         };
         let is_free = |name: &[u8], taken: &HashSet<Vec<u8>>| !taken.contains(name) && !given.contains(name);
         let unique = if taken.contains(&wanted) || (wanted != *name && given.contains(&wanted)) {
-            let numbered = (2u64..).map(|number| [&wanted[..], format!("_{number}").as_bytes()].concat());
-            numbered.into_iter().find(|name| is_free(name, &taken)).unwrap_or_else(|| wanted.clone())
+            let number = numbers.entry(wanted.clone()).or_insert(1);
+            loop {
+                *number += 1;
+                let numbered = [&wanted[..], format!("_{number}").as_bytes()].concat();
+                if is_free(&numbered, &taken) {
+                    break numbered;
+                }
+            }
         } else {
             wanted
         };
-        if unique != *name {
+        if unique != *name || is_decoded {
             let told = String::from_utf8_lossy(&unique).chars().take(MAX_TOLD_CHARACTERS).collect();
             renamed.push(Renamed { column, name: told });
             name.clone_from(&unique);
@@ -128,6 +145,24 @@ mod tests {
             (strings(&["a", "a_3", "column_3", "a_2"]), vec![2, 3])
         );
         assert_eq!(names(&[&["", "column_1"]], None), (strings(&["column_1_2", "column_1"]), vec![1]));
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_replaced_said_and_unique() {
+        let mut header = Header::default();
+        header.add([&b"caf\xe9"[..], b"caf\xe8", b"x"].into_iter());
+        let (names, renamed) = header.finish(None);
+        let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(names, ["caf\u{fffd}", "caf\u{fffd}_2", "x"]);
+        assert_eq!(renamed.iter().map(|renamed| renamed.column).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn very_many_columns_of_one_name_are_numbered_in_one_pass() {
+        let mut header = Header::default();
+        header.add(std::iter::repeat_n(&b"a"[..], 500_000));
+        let (names, renamed) = header.finish(None);
+        assert_eq!((&names[499_999][..], renamed.len()), (&b"a_500000"[..], 499_999));
     }
 
     #[test]

@@ -171,7 +171,10 @@ impl Parser {
         if !self.trim {
             return at;
         }
-        let blanks = input[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        // A tab or a space may be the delimiter: then it ends a field, and is none of the next one's.
+        let delimiter = self.delimiter.needle()[0];
+        let is_blank = |byte: &&u8| matches!(**byte, b' ' | b'\t') && **byte != delimiter;
+        let blanks = input[at..].iter().take_while(is_blank).count();
         if self.quote.is_some() && input.get(at + blanks) == self.quote.as_ref() { at + blanks } else { at }
     }
 

@@ -6,15 +6,15 @@ use crate::fields::Fields;
 use crate::parse::Parser;
 use crate::scan::Found;
 
-/// A line is read once for each of its quotes: in all, no more bytes than these.
-const MAX_WORK_BYTES: usize = 1024 * 1024;
+/// A line is read once for each of its quotes: with more than these, it is too strange to guess.
+const MAX_QUOTES: usize = 32;
 
 impl Parser {
     /// Reads a line once more with one of its quotes taken as it stands, if that gives `width` fields in one way only,
     /// or in one way with fewer stray quotes than any other.
     pub(crate) fn repair(&self, line: &[u8], width: usize, fields: &mut Fields) -> bool {
         let Some(quote) = self.quote else { return false };
-        if memchr_iter(quote, line).count().saturating_mul(line.len()) > MAX_WORK_BYTES {
+        if memchr_iter(quote, line).nth(MAX_QUOTES).is_some() {
             return false;
         }
         let mut best: Option<(usize, usize)> = None;

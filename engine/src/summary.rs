@@ -11,7 +11,7 @@ pub struct Summary {
     pub dialect: Dialect,
     /// What the input's first bytes said.
     pub input_compression: Compression,
-    /// Gzip members or zstd frames read; 0 for plain input.
+    /// Members, frames or streams read; 0 for plain input.
     pub members: u64,
     /// How the output was compressed.
     pub output_compression: Compression,

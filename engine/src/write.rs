@@ -53,7 +53,7 @@ pub(crate) fn write_field(field: &[u8], out: &mut BytesMut) {
 }
 
 /// A field as the policies want it.
-fn mended<'a>(field: &'a [u8], policies: &Policies) -> Cow<'a, [u8]> {
+pub(crate) fn mended<'a>(field: &'a [u8], policies: &Policies) -> Cow<'a, [u8]> {
     let mut field = Cow::Borrowed(field);
     if policies.nul == NulBytes::Remove && memchr(0, &field).is_some() {
         field = field.iter().copied().filter(|byte| *byte != 0).collect::<Vec<u8>>().into();
@@ -62,9 +62,11 @@ fn mended<'a>(field: &'a [u8], policies: &Policies) -> Cow<'a, [u8]> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let front = field.iter().take_while(|byte| blank(byte)).count();
         let back = field[front..].iter().rev().take_while(|byte| blank(byte)).count();
-        if front + back > 0 {
-            field = field[front..field.len() - back].to_vec().into();
-        }
+        let kept = front..field.len() - back;
+        field = match field {
+            Cow::Borrowed(field) => Cow::Borrowed(&field[kept]),
+            Cow::Owned(field) => Cow::Owned(field[kept].to_vec()),
+        };
     }
     if policies.invalid_bytes == InvalidBytes::Replace
         && let Cow::Owned(text) = String::from_utf8_lossy(&field)
@@ -80,8 +82,9 @@ fn mended<'a>(field: &'a [u8], policies: &Policies) -> Cow<'a, [u8]> {
 /// Whether a spreadsheet would calculate it. A plain number is no formula, whatever its sign.
 fn is_formula(field: &[u8]) -> bool {
     let number = |rest: &[u8]| {
-        rest.first().is_some_and(u8::is_ascii_digit)
-            && rest.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
+        let grouped = || rest.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
+        let parsed = || str::from_utf8(rest).is_ok_and(|text| text.parse::<f64>().is_ok());
+        rest.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.') && (grouped() || parsed())
     };
     match field {
         [b'=' | b'@' | b'\t' | b'\r', ..] => true,
@@ -123,8 +126,8 @@ mod tests {
         assert_eq!(written(&[b"a\0b", b"\0"], 2, &nul)[..], *b"ab,\n");
         let formulas = Policies { neutralize_formulas: true, ..Policies::default() };
         assert_eq!(
-            written(&[b"=1+1", b"-5.2", b"-a", b"@x", b"+49 30", b"a=b"], 6, &formulas)[..],
-            *b"'=1+1,-5.2,'-a,'@x,'+49 30,a=b\n"
+            written(&[b"=1+1", b"-5.2e-7", b"-a", b"@x", b"+49 30", b"a=b", b"-.5"], 7, &formulas)[..],
+            *b"'=1+1,-5.2e-7,'-a,'@x,'+49 30,a=b,-.5\n"
         );
         let replace = Policies { invalid_bytes: InvalidBytes::Replace, ..Policies::default() };
         assert_eq!(written(&[b"caf\xe9"], 1, &replace)[..], *"caf\u{fffd}\n".as_bytes());

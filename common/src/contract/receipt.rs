@@ -152,12 +152,12 @@ pub struct Confidence {
     pub header: u8,
 }
 
-/// How bytes are compressed: `none` or `gzip`.
+/// How bytes are compressed: `none`, `gzip`, `zstd`, `bzip2`, `xz` or `zip`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compression {
     /// The input, by its magic bytes.
     pub input: String,
-    /// Members (gzip) of the input; 0 for plain.
+    /// Members, frames or streams of the input; 0 for plain.
     pub members: u64,
     /// The output.
     pub output: String,

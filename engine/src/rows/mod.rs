@@ -20,6 +20,7 @@ use crate::recode::Recoder;
 use crate::rejection::Rejection;
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
+pub(crate) use record::MAX_STRAY_LINES;
 use region::Region;
 pub(crate) use ruler::Mark;
 use ruler::{Measured, Ruler};

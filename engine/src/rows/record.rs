@@ -8,11 +8,11 @@ use crate::outputs::Outputs;
 use crate::policy::{InvalidBytes, MaxRejects, NulBytes};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::scan::{Form, Scan, unquote};
-use crate::write::{end_row, write_field, write_row};
+use crate::write::{end_row, mended, write_field, write_row};
 use crate::{BadFile, EngineError, Reason};
 
 /// A record that runs over more lines than these because of a stray quote is too strange to guess where it went wrong.
-const MAX_STRAY_LINES: u64 = 16;
+pub(crate) const MAX_STRAY_LINES: u64 = 16;
 
 /// Renamed columns that are told of one by one.
 const MAX_RENAMED: usize = 100;
@@ -36,7 +36,7 @@ impl Rows {
                     return Ok(taken);
                 }
                 self.parse(scan, record)?;
-                self.take_header_fields(record, out);
+                self.take_header_fields(record, scan.lines, out);
                 return Ok(record.len());
             }
             self.note_terminator(record);
@@ -215,16 +215,14 @@ impl Rows {
     }
 
     /// Takes `fields` as a line of the header.
-    pub(super) fn take_header_fields(&mut self, record: &[u8], out: &mut Outputs) {
+    pub(super) fn take_header_fields(&mut self, record: &[u8], lines: u64, out: &mut Outputs) {
         self.note_terminator(record);
-        let trimmed =
-            self.fields.iter().map(|name| if self.policies.trim { name.trim_ascii() } else { name });
-        self.header.add(trimmed);
-        let lines = memchr::memchr_iter(b'\n', record).count().max(1);
+        let names: Vec<_> = self.fields.iter().map(|name| mended(name, &self.policies)).collect();
+        self.header.add(names.iter().map(|name| &name[..]));
         let measured = self.measure(record.len(), 0);
         self.tally.spans.header += measured.byte_length;
         self.tally.header_lines += 1;
-        self.line += lines as u64;
+        self.line += lines;
         if self.tally.header_lines == self.reading.header_lines {
             self.finish_header(out);
         }
@@ -248,7 +246,7 @@ impl Rows {
             if at > 0 {
                 out.text.extend_from_slice(b",");
             }
-            write_field(String::from_utf8_lossy(name).as_bytes(), &mut out.text);
+            write_field(name, &mut out.text);
         }
         end_row(start, &mut out.text);
         self.width = Some(names.len());

@@ -39,6 +39,15 @@ impl Rows {
         {
             return Ok(taken);
         }
+        let is_row = self.width.is_some() || self.reading.header_lines == 0;
+        if is_row && reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
+            let what = format!(
+                "a quote opens in this line and does not close within {} bytes, the most a record may have: close it, \
+                 allow longer records, or let reading go on at the next line",
+                self.grammar.max_record_bytes
+            );
+            return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
+        }
         self.open_region(reason)?;
         Ok(0)
     }
@@ -69,7 +78,7 @@ impl Rows {
             return None;
         }
         if self.width.is_none() {
-            self.take_header_fields(line, out);
+            self.take_header_fields(line, 1, out);
             return Some(length);
         }
         let measured = self.measure(length, 0);
@@ -90,13 +99,6 @@ impl Rows {
                 ),
             };
             return Err(BadFile::new("unreadable_header", what).at_line(self.line).into());
-        }
-        if reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
-            let what = format!(
-                "a quote opens in this line and does not close within {} bytes, the most a record may have",
-                self.grammar.max_record_bytes
-            );
-            return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
         }
         self.open = Some(Region {
             line: self.line,

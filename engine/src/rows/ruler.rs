@@ -28,7 +28,6 @@ pub(crate) struct Ruler {
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub byte_length: u64,
-    pub is_bad: bool,
     /// The first bytes of it, if they were asked for.
     pub raw: Vec<u8>,
 }
@@ -61,7 +60,6 @@ impl Ruler {
         {
             self.taken -= mark.text_length;
             measured.byte_length += mark.source.len() as u64;
-            measured.is_bad |= mark.is_bad;
             let room = raw.saturating_sub(measured.raw.len());
             measured.raw.extend_from_slice(&mark.source[..mark.source.len().min(room)]);
         }

@@ -8,6 +8,7 @@ use crate::dialect::{Comment, Quote, Reading};
 use crate::fields::Fields;
 use crate::line_end::LineEnd;
 use crate::parse::Parser;
+use crate::rows::MAX_STRAY_LINES;
 use crate::scan::{Form, Found};
 
 /// Enough records to tell.
@@ -95,8 +96,11 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
             Found::Record(scan) if scan.lines == 1 || scan.form != Form::StrayQuotes => Some(scan),
             _ => None,
         };
-        if scan.is_none() && !matches!(found, Found::Record(_) | Found::GivenUp) {
-            given_up = at + rest.len().min(MAX_RECORD_BYTES);
+        match found {
+            // One that reaches far is not reached for again from each of its lines.
+            Found::Record(far) if far.lines > MAX_STRAY_LINES && scan.is_none() => given_up = at + far.total,
+            Found::Record(_) | Found::GivenUp => {}
+            Found::Incomplete { .. } => given_up = at + rest.len().min(MAX_RECORD_BYTES),
         }
         let (length, lines) = scan.map_or((first_end, 1), |scan| (scan.total, scan.lines));
         match scan {

@@ -37,6 +37,32 @@ fn a_delimiter_of_any_length_is_read() {
 }
 
 #[test]
+fn trimming_leaves_a_delimiter_that_is_blank() {
+    for (header, row, output) in
+        [("a\tb\tc\n", "1\t\t\"x\"\n", "1,,x\n"), ("a b c\n", "1  \"x\"\n", "1,,x\n")]
+    {
+        let told = Told { delimiter: Some(vec![header.as_bytes()[1]]), ..Told::rfc4180() };
+        let options = Options { policies: Policies { trim: true, ..Policies::default() }, ..with(told) };
+        let ran = run_chunked([header, row].concat().as_bytes(), &[], &options).unwrap();
+        assert_eq!(text(&ran), ["a,b,c\n", output].concat());
+    }
+}
+
+#[test]
+fn formulas_in_the_header_are_neutralised_too() {
+    let options = policies(Policies { neutralize_formulas: true, ..Policies::default() });
+    let ran = run_chunked(b"=1+1,b\n1,2\n", &[], &options).unwrap();
+    assert_eq!(text(&ran), "'=1+1,b\n1,2\n");
+}
+
+#[test]
+fn a_runaway_quote_that_closes_nearby_does_not_fail_the_file() {
+    let options = policies(Policies { runaway_quote: RunawayQuote::Fail, ..Policies::default() });
+    let ran = run_chunked(b"a,b\n1,x\n\"2,y\n3,\"z\"\n", &[], &options).unwrap();
+    assert_eq!((text(&ran), ran.summary.counts.rows_rejected), ("a,b\n1,x\n3,z\n", 1));
+}
+
+#[test]
 fn quotes_and_escapes_are_read_as_told() {
     let told = |quote, escape| Told { quote: Some(quote), escape: Some(escape), ..Told::rfc4180() };
     reads(
