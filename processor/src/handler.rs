@@ -103,11 +103,15 @@ async fn handle_records(
         return Ok(Answer { ignored: 1, ..Answer::default() });
     }
     let event: S3Event = serde_json::from_value(event.payload)
-        .map_err(|error| HandlerError::NotAnEvent(json_fault(&error)))?;
+        .map_err(|error| HandlerError::NotAnEvent(json_fault(&error)))
+        .inspect_err(|error| {
+            tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
+        })?;
     let mut answer = Answer::default();
     let mut first_error = None;
     for record in event.records {
         let give_up = clock.give_up(terminated);
+        let key = record.s3.object.key.clone().map(|key| decode_key(&key).unwrap_or(key));
         match handle_record(processor, record, &give_up).await {
             Ok(None) => answer.ignored += 1,
             Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
@@ -115,6 +119,11 @@ async fn handle_records(
             Ok(Some(Outcome::Republished(_))) => answer.republished += 1,
             Ok(Some(Outcome::Superseded(_))) => answer.superseded += 1,
             Err(error) => {
+                // Of a file that was begun, its own log says so.
+                if !matches!(error, HandlerError::File(_)) {
+                    let error = telemetry::chain(&error);
+                    tracing::error!(key, error, "not done: Lambda tries again");
+                }
                 first_error.get_or_insert(error);
             }
         }

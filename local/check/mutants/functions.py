@@ -33,6 +33,10 @@ FUNCTIONS = [
         "Properties:", "Properties:\n          MemorySize: 20480", "sizes_are_lambdas", "20480 MiB",
     ),
     Mutant(
+        "no reserved concurrency where it is asked for", YML, "\n      ProcessorLambdaFunction:\n",
+        "ReservedConcurrentExecutions:", None, "processors_are_limited_as_asked", "processorReservedConcurrency",
+    ),
+    Mutant(
         "a longer time-out than Lambda has", YML, PARAMS, "processorTimeout: 900", "processorTimeout: 1200",
         "osls", "processor.timeout",
     ),

@@ -28,6 +28,10 @@ MESSAGES = [
         "MAX_RECEIVE_COUNT: ${param:maxReceiveCount}", "MAX_RECEIVE_COUNT: 3", "bad_messages_end_somewhere", "MAX_RECEIVE_COUNT",
     ),
     Mutant(
+        "an e-mail without an address", YML, "\n      AlertEmailSubscription:\n", "Condition: HasAlertEmail", None,
+        "people_can_be_told", "AlertEmailSubscription",
+    ),
+    Mutant(
         "dead letters are gone after four days", YML, "\n      DeadLetterQueue:\n",
         "MessageRetentionPeriod: 1209600", None, "bad_messages_end_somewhere", "DeadLetterQueue",
     ),

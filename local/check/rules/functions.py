@@ -152,6 +152,14 @@ def s3_may_invoke(template):
 
 
 @rule
+def processors_are_limited_as_asked(template):
+    """A limit that is dropped lets a backfill take the account's concurrency; one that nobody asked for delays files."""
+    reserved = {"Ref": "ProcessorReservedConcurrency"} if template.holds("HasReservedConcurrency") else None
+    if template.properties(PROCESSOR).get("ReservedConcurrentExecutions") != reserved:
+        yield Fault(PROCESSOR, "has to have processorReservedConcurrency where it is given, else no limit")
+
+
+@rule
 def consumer_takes_messages_one_by_one(template):
     """Without ReportBatchItemFailures one bad message brings its whole batch back, again and again. A batch over 10
     needs a window. maximumConcurrency instead of reserved concurrency: a throttled poll uses up receives."""

@@ -115,3 +115,5 @@ def people_can_be_told(template):
     if template.holds("HasAlertEmail"):
         if (text(mail.get("TopicArn", "")), mail.get("Protocol")) != ("${AlertTopic}", "email"):
             yield Fault("AlertEmailSubscription", "has to subscribe alertEmail to AlertTopic by email")
+    elif mail:
+        yield Fault("AlertEmailSubscription", "has to be there only with an address: SNS refuses an empty one")

@@ -50,7 +50,6 @@ RIGHTS = {
             [f"{OUTPUT}/{prefix}/*" for prefix in ("clean", "rejects", "receipts", "claims", "catalog")],
         ),
         Right("claims and catalogues", "s3:PutObject", [f"{OUTPUT}/{prefix}/*" for prefix in ("claims", "catalog")]),
-        Right("gives a message up", "sqs:SendMessage", ["${DeadLetterQueue.Arn}"]),
         Right("tells people", "sns:Publish", ["${AlertTopic}"]),
         Right(LOGS, "logs:CreateLogStream logs:PutLogEvents", ["${ConsumerLogGroup.Arn}"]),
         TRACE,
