@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::{ProcessorConfig, environment};
-use common::store::TracedStore;
+use common::store::{S3Store, TracedStore};
 use common::topic::SnsTopic;
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
@@ -34,7 +34,7 @@ async fn run() -> Result<(), Error> {
     trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
     // For as long as the process lives.
     let shutdown: &Shutdown = Box::leak(Box::new(shutdown?));
-    let store = Arc::new(TracedStore::new(Arc::new(aws::s3_store(&sdk))));
+    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
     let processor: &Processor = Box::leak(Box::new(Processor::new(&config, function, store, topic)));
     let handle = |event: LambdaEvent<Value>| {
