@@ -1,14 +1,38 @@
 //! Recipes: what a clean file is.
 //!
-//! - `file`: a recipe as it is written; `word`: how its values are.
-//! - here: what the engine does by it.
+//! - `file`: a recipe as it is written; `table_schema`: Frictionless Table Schema; `word`: how values are written.
+//! - `work`: what it does to rows, understood: `check` and `constraint` by `kind` (`temporal`, `text_format`) and `value`,
+//!   `row_expression`, `mask`, `form`.
+//! - `session`: that work on one file's rows.
 
+mod check;
+mod constraint;
 mod file;
+mod form;
+mod kind;
+mod mask;
+mod row_expression;
+mod session;
+mod table_schema;
+mod temporal;
+mod text_format;
+mod value;
 mod word;
+mod work;
 
-pub use file::{RaggedWord, RecipeFile};
+use std::sync::Arc;
+
+pub use file::{
+    CompressionWord, DeriveWord, FormatWord, OnViolation, OutputWord, QuotingWord, RaggedWord, RecipeFile,
+    RejectsWord,
+};
+pub use mask::{MaskKey, MaskWord, PartialWord};
+pub(crate) use session::{Session, Verdict};
+pub use table_schema::{Constraints, FieldWord, SchemaWord, TableSchema, TypeWord};
 pub use word::OneOrMany;
+pub use work::Work;
 
+use crate::Compression;
 use crate::dialect::Told;
 use crate::policy::{Policies, Ragged};
 use crate::run::Options;
@@ -37,15 +61,23 @@ pub struct Recipe {
     pub policies: Policies,
     /// The longest record, if it says so.
     pub max_record_bytes: Option<usize>,
+    /// What it does to rows; nothing if they stay as they are.
+    pub work: Option<Arc<Work>>,
+    /// The output's compression, if it says so.
+    pub compression: Option<Compression>,
+    /// The output's format.
+    pub format: FormatWord,
+    /// Whether it says how the output is written, so that the output's name follows.
+    pub names_output: bool,
 }
 
 impl Recipe {
-    /// Understands a recipe.
+    /// Understands a recipe. `schema` is the one in the file that it names, if it names one.
     ///
     /// # Errors
     ///
     /// Everything in it that makes no sense.
-    pub fn new(file: &RecipeFile) -> Result<Self, Vec<RecipeFault>> {
+    pub fn new(file: &RecipeFile, schema: Option<&TableSchema>) -> Result<Self, Vec<RecipeFault>> {
         let mut faults = Vec::new();
         let told = told(file);
         if let Some(what) = told.contradiction() {
@@ -55,7 +87,26 @@ impl Recipe {
         if file.matches.0.is_empty() {
             faults.push(RecipeFault::new("/match", "the list is empty: `**` matches every key"));
         }
+        let schema = match &file.schema {
+            Some(SchemaWord::Here(schema)) => Some((schema, "/schema")),
+            // What is wrong in another file stands in no place of this one but where that is named.
+            Some(SchemaWord::File(_)) => schema.map(|schema| (schema, "/schema")),
+            None => None,
+        };
+        let work = Work::new(file, schema).unwrap_or_else(|wrong| {
+            faults.extend(wrong);
+            None
+        });
+        let output = file.output.as_ref();
         let recipe = Self {
+            work: work.map(Arc::new),
+            compression: output.and_then(|output| output.compression).map(|word| match word {
+                CompressionWord::None => Compression::None,
+                CompressionWord::Gzip => Compression::Gzip,
+                CompressionWord::Zstd => Compression::Zstd,
+            }),
+            format: output.map(|output| output.format).unwrap_or_default(),
+            names_output: output.is_some(),
             told,
             policies: policies(file),
             max_record_bytes: file.max_record_bytes.as_ref().map(|size| size.0),
@@ -63,10 +114,17 @@ impl Recipe {
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
     }
 
+    /// Whether it masks by a key.
+    pub fn needs_mask_key(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.needs_key())
+    }
+
     /// Sets what the recipe says of a run.
     pub fn apply(&self, options: &mut Options) {
         options.told = self.told.clone();
         options.policies = self.policies;
+        options.work.clone_from(&self.work);
+        options.output_compression = self.compression.or(options.output_compression);
         options.max_record_bytes = self.max_record_bytes.unwrap_or(options.max_record_bytes);
     }
 }

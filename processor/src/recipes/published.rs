@@ -69,7 +69,12 @@ impl Published {
         for file in &found.value.files {
             files.push((file.name.clone(), self.file(store, file).await?));
         }
-        let set = RecipeSet::new(&files)?;
+        let is_recipe = |name: &str| name.ends_with(".yml") || name.ends_with(".yaml");
+        let (recipes, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| is_recipe(name));
+        let set = RecipeSet::new(&recipes, &|_, name| {
+            let found = others.iter().find(|(other, _)| other == name).cloned();
+            found.ok_or_else(|| format!("{name} is not published beside it"))
+        })?;
         self.etag = Some(found.etag);
         Ok(Some(set))
     }

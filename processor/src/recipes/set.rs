@@ -7,6 +7,7 @@ use std::sync::Arc;
 use common::glob::Choice;
 use common::yaml::{Document, Fault, Faults};
 
+use super::load::on_disk;
 use super::{Loaded, RecipesError, load};
 
 /// Recipes of which each makes sense, and no key is two's alike.
@@ -18,17 +19,20 @@ pub struct RecipeSet {
 }
 
 impl RecipeSet {
-    /// The recipes of these files: their names and texts.
+    /// The recipes of these files: their names and texts. `beside` reads a file that lies beside a recipe's.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with any of them.
-    pub fn new(files: &[(String, String)]) -> Result<Self, Faults> {
+    pub fn new(
+        files: &[(String, String)],
+        beside: &dyn Fn(&str, &str) -> Result<(String, String), String>,
+    ) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut recipes: Vec<Arc<Loaded>> = Vec::new();
         let mut sources = Vec::new();
         for (file, text) in files {
-            match load(file, text) {
+            match load(file, text, &|name| beside(file, name)) {
                 Ok(loaded) => {
                     let twin = recipes.iter().position(|other| other.reference.name == loaded.reference.name);
                     if let Some(twin) = twin {
@@ -93,7 +97,7 @@ impl RecipeSet {
         let text = |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| unreadable(path, source));
         let files: Result<Vec<_>, RecipesError> =
             paths.iter().map(|path| Ok((path.display().to_string(), text(path)?))).collect();
-        Ok(Self::new(&files?)?)
+        Ok(Self::new(&files?, &on_disk)?)
     }
 
     /// A folder's recipes: its `.yml` and `.yaml` files, not those of folders in it.
@@ -145,7 +149,8 @@ mod tests {
 
     fn set(files: &[(&str, &str)]) -> Result<RecipeSet, String> {
         let files: Vec<_> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
-        RecipeSet::new(&files).map_err(|faults| faults.to_string())
+        RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there")))
+            .map_err(|faults| faults.to_string())
     }
 
     #[test]
