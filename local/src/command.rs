@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::ending::{ClosedPipe, Ending, exit_code};
 use crate::terminal::Terminal;
-use crate::{demo, process, trace, up};
+use crate::{demo, process, recipe, trace, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +15,7 @@ Examples:
   penstock demo orders.csv.gz         a file of your own
   penstock demo --json | jq .files    the same, for programs
   penstock process orders.csv -o -    the engine alone: no AWS, not even a local one
+  penstock recipe check recipes/      what is wrong with recipes, before they meet a file
   penstock up                         the system, for as long as you want to play with it
   penstock trace orders.csv           where the time went, of a file sent to it
 
@@ -33,6 +34,8 @@ pub struct Cli {
 enum Command {
     /// Clean one file with the engine alone
     Process(Box<process::Args>),
+    /// Check recipes: what a clean file is
+    Recipe(recipe::Args),
     /// Send files through the whole system on this machine, and account for every row
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
@@ -54,6 +57,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
     let ending = match cli.command {
         Command::Process(args) => Box::pin(process::run(*args, &terminal)).await,
+        Command::Recipe(args) => recipe::run(&args, &terminal),
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
         Command::Trace(args) => trace::run(&args, &terminal),

@@ -19,6 +19,7 @@ pub mod ending;
 pub mod interrupt;
 mod page;
 pub mod process;
+mod recipe;
 pub mod stack;
 pub mod terminal;
 pub mod trace;

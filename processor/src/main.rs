@@ -36,7 +36,8 @@ async fn run() -> Result<(), Error> {
     let shutdown: &Shutdown = Box::leak(Box::new(shutdown?));
     let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor: &Processor = Box::leak(Box::new(Processor::new(&config, function, store, topic)));
+    let processor = Processor::new(&config, function, store, topic).with_recipes(&config).await?;
+    let processor: &Processor = Box::leak(Box::new(processor));
     let handle = |event: LambdaEvent<Value>| {
         let under_way = shutdown.under_way();
         Box::pin(async move {

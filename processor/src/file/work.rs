@@ -98,8 +98,9 @@ impl File<'_> {
         let mut clean = ObjectSink { writer, waited: &waits.output };
         let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
         let mut rejects = ObjectSink { writer: rejects, waited: &waits.output };
+        let options = processor.options(&self.recipe);
         let ran = async {
-            let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
+            let summary = engine::run(input, &mut clean, &mut rejects, &options).await?;
             if summary.input_bytes != source.size {
                 let (read, size) = (summary.input_bytes, source.size);
                 return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));
