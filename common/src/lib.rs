@@ -4,6 +4,8 @@
 //!
 //! - [`contract`]: what other programs rely on: object names, [`contract::Receipt`], [`contract::FileEvent`].
 //! - [`config`]: the environment, read once and checked.
+//! - [`yaml`]: files that people write, with every fault's place; [`glob`]: which of them is a key's; [`expression`]: the
+//!   CEL in them.
 //! - [`size`]: sizes as people write them.
 //! - [`document`]: small JSON objects, read and written whole.
 //! - [`store`]: objects: [`store::Store`] and its implementations.
@@ -22,6 +24,8 @@ pub mod buffers;
 pub mod config;
 pub mod contract;
 pub mod document;
+pub mod expression;
+pub mod glob;
 pub mod metrics;
 pub mod read;
 #[cfg(feature = "receiver")]
@@ -35,6 +39,7 @@ pub mod telemetry;
 pub mod topic;
 pub mod trace;
 pub mod write;
+pub mod yaml;
 
 /// The version of Penstock, as receipts state it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
