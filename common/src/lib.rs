@@ -13,7 +13,7 @@
 //! - [`mod@write`]: a stream as an object, by parts, visible only when complete.
 //! - [`buffers`]: what both hold their bytes in, so that memory is flat.
 //! - `retry`: how both try again.
-//! - [`topic`]: messages out, to SNS.
+//! - [`topic`]: messages out, to SNS; [`queue`]: to SQS, and back to it.
 //! - [`trace`]: one file, one trace: spans, how they travel, and where they go.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
 //! - `receiver`: a receiver of spans in this process (feature `receiver`).
@@ -27,6 +27,7 @@ pub mod document;
 pub mod expression;
 pub mod glob;
 pub mod metrics;
+pub mod queue;
 pub mod read;
 #[cfg(feature = "receiver")]
 pub mod receiver;
