@@ -54,6 +54,16 @@ impl Held {
         self.stored.sent.insert(what);
     }
 
+    /// Keeps the claim beyond the invocation: what was done is recorded nowhere else.
+    pub(crate) async fn keep(mut self, store: &dyn Store, until: Timestamp) {
+        self.stored.claim.expires_at = until;
+        if let Err(error) =
+            document::write(store, &self.object, &self.stored, &Condition::IfMatch(self.etag)).await
+        {
+            tracing::warn!(error = chain(&error), "the claim could not be kept; it ends by itself");
+        }
+    }
+
     /// Gives the claim back, and with it what is known of what was sent. Where that fails the claim ends by itself.
     pub(crate) async fn release(mut self, store: &dyn Store) {
         self.stored.claim.expires_at = Timestamp::now();

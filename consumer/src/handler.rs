@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use common::config::ConsumerConfig;
+use common::config::{ConsumerConfig, Prices};
+use common::contract::json_fault;
 use common::queue::Queues;
-use common::store::Store;
+use common::store::{List, Store};
 use common::telemetry::chain;
 use common::{metrics, trace};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use opentelemetry::Context;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::backoff;
+use crate::daily;
 use crate::delivery::Delivery;
 use crate::error::MessageError;
 use crate::invocation::Invocation;
@@ -40,32 +44,44 @@ pub enum HandlerError {
     /// Lambda could not be told which one failed, so all come again; those that are done will do nothing.
     #[error("a message that failed has no id")]
     NoMessageId,
+    /// Neither a batch nor the digest's schedule.
+    #[error("not an event for this function: {0}")]
+    NotAnEvent(String),
+    /// The digest was not sent; Lambda tries again.
+    #[error("send the digest")]
+    Digest(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The function: what it works with, and on which bucket.
 pub struct Consumer {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) lister: Arc<dyn List>,
     queues: Arc<dyn Queues>,
     pub(crate) notifier: Live,
     pub(crate) output_bucket: String,
     dlq_url: String,
-    claim_lease: Duration,
+    pub(crate) claim_lease: Duration,
+    pub(crate) prices: Prices,
     max_receives: u32,
     first_pause: Duration,
     emit: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Consumer {
-    /// Works on `store`, puts messages off and aside through `queues`, and tells people through `notifier`.
+    /// Works on `store`, whose keys `lister` lists, puts messages off and aside through `queues`, and tells people through
+    /// `notifier`.
     pub fn new(
         store: Arc<dyn Store>,
+        lister: Arc<dyn List>,
         queues: Arc<dyn Queues>,
         notifier: impl Into<Live>,
         config: &ConsumerConfig,
     ) -> Self {
         Self {
             store,
+            lister,
             queues,
+            prices: config.prices,
             notifier: notifier.into(),
             output_bucket: config.output_bucket.clone(),
             dlq_url: config.dlq_url.clone(),
@@ -81,6 +97,21 @@ impl Consumer {
     pub fn emitting(mut self, emit: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.emit = Box::new(emit);
         self
+    }
+
+    /// Does what an invocation asks for: a batch, or the digest.
+    pub async fn invoke(&self, payload: Value, invocation: &Invocation) -> Result<Value, HandlerError> {
+        let not_an_event = |error: serde_json::Error| HandlerError::NotAnEvent(json_fault(&error));
+        if let Ok(request) = daily::Request::deserialize(&payload)
+            && request.is_digest()
+        {
+            self.notifier.refresh().await;
+            let sent = daily::send(self, &request, invocation).await;
+            let sent = sent.map_err(|error| HandlerError::Digest(error.into()))?;
+            return Ok(json!({ "digest": sent }));
+        }
+        let batch = serde_json::from_value(payload).map_err(not_an_event)?;
+        serde_json::to_value(self.handle(batch, invocation).await?).map_err(not_an_event)
     }
 
     /// Does a batch, and names the messages that must come again.

@@ -26,15 +26,16 @@ async fn run() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let function = config::environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "consumer".into());
     trace::start(&function, &Destination::from_lookup(config::environment), Some(&sdk));
-    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
+    let s3 = S3Store::new(aws::s3_client(&sdk));
+    let store = Arc::new(TracedStore::new(Arc::new(s3.clone())));
     let queues = Arc::new(SqsQueues::new(aws_sdk_sqs::Client::new(&sdk)));
     let builder = Builder::new(&sdk, &config);
     let notifier = Live::load(config.notifications.as_deref(), store.clone(), builder).await?;
     // For as long as the process lives.
-    let consumer: &Consumer = Box::leak(Box::new(Consumer::new(store, queues, notifier, &config)));
+    let consumer: &Consumer = Box::leak(Box::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config)));
     let handle = async |event: LambdaEvent<_>| {
         let invocation = Invocation::new(&event.context);
-        consumer.handle(event.payload, &invocation).await.map_err(Error::from)
+        consumer.invoke(event.payload, &invocation).await.map_err(Error::from)
     };
     Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "pubsub" }).run().await
 }

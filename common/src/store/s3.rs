@@ -38,6 +38,10 @@ impl S3Store {
         Self { ranges: client.clone(), client }
     }
 
+    pub(super) fn client(&self) -> &aws_sdk_s3::Client {
+        &self.client
+    }
+
     /// Fetches objects through a client of its own, with connections of its own.
     ///
     /// A connection that has brought a large body keeps a read buffer of 408 KiB (hyper's) for as long as it lives.
@@ -242,7 +246,7 @@ const PASSING_CODES: [&str; 8] = [
 ];
 
 /// Decides what is to be done about an error, from the answer's status and code.
-fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
+pub(super) fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
