@@ -6,7 +6,9 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Output, Source};
+use common::contract::{
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_VERSION, ObjectRef, Output, Source,
+};
 use common::store::{NewObject, Store, StoreError};
 use common::trace::Waited;
 use common::write::{Finished, ObjectWriter, WritePlan};
@@ -53,6 +55,7 @@ pub(crate) fn clean_writer(
     let mut metadata = BTreeMap::from([
         (META_EVENT_ID.to_owned(), event_id.to_owned()),
         (META_SOURCE_BUCKET.to_owned(), source.bucket.clone()),
+        (META_SOURCE_VERSION.to_owned(), source.version().to_owned()),
     ]);
     if let Some(sequencer) = &source.sequencer {
         metadata.insert(META_SEQUENCER.to_owned(), sequencer.0.clone());

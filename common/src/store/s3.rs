@@ -40,6 +40,10 @@ impl S3Store {
         let ranges = client.config().to_builder().http_client(NarrowClient::default()).build();
         Self { ranges: aws_sdk_s3::Client::from_conf(ranges), client }
     }
+
+    pub(super) fn client(&self) -> &aws_sdk_s3::Client {
+        &self.client
+    }
 }
 
 #[async_trait]
@@ -235,7 +239,7 @@ const PASSING_CODES: [&str; 8] = [
 ];
 
 /// Decides what is to be done about an error, from the answer's status and code.
-fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
+pub(super) fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {

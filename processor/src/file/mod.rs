@@ -205,8 +205,12 @@ impl File<'_> {
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
         let recipe = &self.recipe.reference;
-        let receipt =
+        let mut receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
+        if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
+            rejects.size = Some(finished.size);
+            rejects.checksum_crc64nvme = Some(finished.checksum_crc64nvme);
+        }
         self.commit_receipt(receipt, found, places).await
     }
 
