@@ -244,6 +244,9 @@ fn text(value: Option<&AnyValue>) -> String {
         Some(any_value::Value::IntValue(number)) => number.to_string(),
         Some(any_value::Value::DoubleValue(number)) => number.to_string(),
         Some(any_value::Value::BoolValue(truth)) => truth.to_string(),
+        Some(any_value::Value::ArrayValue(array)) => {
+            array.values.iter().map(|value| text(Some(value))).collect::<Vec<_>>().join(", ")
+        }
         other => format!("{other:?}"),
     }
 }

@@ -17,7 +17,7 @@ pub mod command;
 pub mod demo;
 pub mod ending;
 pub mod interrupt;
-mod page;
+pub mod page;
 pub mod process;
 pub mod stack;
 pub mod terminal;

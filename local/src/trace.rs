@@ -10,7 +10,7 @@ use common::receiver::{ReceivedSpan, SpanReceiver};
 use common::trace::Destination;
 
 use crate::ending::Ending;
-use crate::page::page;
+use crate::page::trace::page;
 use crate::stack::StackOptions;
 use crate::terminal::Terminal;
 use crate::waterfall::waterfall;
