@@ -51,9 +51,13 @@ where
 
 /// Says that a span failed, and why.
 pub fn fail<E: Error + 'static>(context: &Context, error: &E) {
-    // The last part of the type's name: without the way through the modules.
-    let name = std::any::type_name::<E>();
-    fail_as(context, name.rsplit("::").next().unwrap_or(name), chain(error));
+    fail_as(context, short_name(std::any::type_name::<E>()), chain(error));
+}
+
+/// A type's name without the way through the modules, and without what it is generic over.
+fn short_name(name: &'static str) -> &'static str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// The longest message, so that no span is too large to be sent.
@@ -92,4 +96,16 @@ pub fn searchable(names: &[&'static str]) -> KeyValue {
 /// A count as an attribute.
 pub fn count_of(name: &'static str, count: u64) -> KeyValue {
     KeyValue::new(name, i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errors_name_is_its_types() {
+        assert_eq!(short_name(std::any::type_name::<std::io::Error>()), "Error");
+        assert_eq!(short_name("a::SdkError<b::PutObjectError, c::Response>"), "SdkError");
+        assert_eq!(short_name("Plain"), "Plain");
+    }
 }

@@ -113,6 +113,9 @@ fn attributes(segment: &Segment) -> BTreeMap<String, String> {
             attributes.insert(name, text(value));
         }
     }
+    // Some collectors put here what begins with `aws.`.
+    let plain = segment.aws.iter().filter(|(_, value)| !value.is_object() && !value.is_array());
+    attributes.extend(plain.map(|(name, value)| (format!("aws.{name}"), text(value))));
     for (name, value) in &segment.annotations {
         // Where annotations may have no dots.
         let ours = ["aws.s3.key", "penstock.event_id", "penstock.outcome"];
@@ -165,7 +168,8 @@ mod tests {
                 "penstock.rows.in": 3, "otel.resource.service.name": "processor", "aws.xray.annotations": ["a", "b"],
             } },
             "links": [{ "trace_id": "1-5bef4de7-ad49b0e87f6ef6c87fc2e700", "id": "c1" }],
-            "subsegments": [{ "id": "d1", "name": "S3", "namespace": "aws", "aws": { "operation": "PutObject" },
+            "subsegments": [{ "id": "d1", "name": "S3", "namespace": "aws",
+                "aws": { "operation": "PutObject", "s3.key": "clean/a.csv", "xray": { "sdk": "x" } },
                 "start_time": 1_465_510_280.5, "in_progress": true }],
         });
         let [file, put] = &spans(&document.to_string()).unwrap()[..] else { unreachable!("two spans") };
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(file.events[0].1["exception.type"], "bad_gzip");
         assert_eq!(file.links, [("5bef4de7ad49b0e87f6ef6c87fc2e700".to_owned(), "c1".to_owned())]);
         assert_eq!((put.name.as_str(), put.parent.as_deref()), ("S3.PutObject", Some("b1")));
+        assert_eq!((put.attribute("aws.s3.key"), put.attributes.len()), ("clean/a.csv", 3));
         assert_eq!((&put.trace_id, put.service.as_str()), (&file.trace_id, "processor"));
         assert_eq!((put.start, put.attribute("in_progress")), (put.end, "true"));
         assert!(put.error.is_none() && spans("[").is_err());
