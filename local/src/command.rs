@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
     Up(up::Args),
-    /// Draw a file's trace, as the last `up` or `demo` received it
+    /// Draw a file's trace: this machine's last, or a deployed stage's from X-Ray
     Trace(trace::Args),
     /// List what became of a deployed stage's files
     Catalog(catalog::Args),
@@ -68,7 +68,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Recipe(args) => recipe::run(&args, &terminal),
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
-        Command::Trace(args) => trace::run(&args, &terminal),
+        Command::Trace(args) => Box::pin(trace::run(&args, &terminal)).await,
         Command::Catalog(args) => Box::pin(catalog::run(args, &terminal)).await,
         Command::Dlq(args) => Box::pin(dlq::run(args, &terminal)).await,
         Command::Replay(args) => Box::pin(replay::run(args, &terminal)).await,
