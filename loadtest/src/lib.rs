@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - [`command`]: the command line.
+//! - [`generate`]: files of any size and dirt, as functions of a spec. `parallel`: made on several threads.
 //! - [`sim`]: the processor against an S3 whose objects are computed: any size, no disk, one machine.
 //! - `copy`: a bare copy against the same S3, to compare with.
 //! - `server`: that S3, in a process of its own, and how far a run has come.
@@ -13,6 +14,8 @@
 
 pub mod command;
 mod copy;
+pub mod generate;
+mod parallel;
 pub mod rows;
 mod server;
 pub mod shape;
