@@ -11,19 +11,18 @@ use crate::{rows, server, sim};
 
 const EXAMPLES: &str = "\
 Examples:
-  loadtest generate --size 100MB -o trips.csv
-                                           rows of taxi trips as a file; generate --help tells of other kinds
+  loadtest generate --size 100MB -o trips.csv         taxi trips as a file; generate --help tells of other kinds
+  loadtest expect --size 100MB                        what must become of them
   loadtest sim                             1 GiB of CSV through the processor, with its peak memory
   loadtest sim --size 64GiB                the same memory
   loadtest sim --shape wide --compression zstd
   loadtest sim --copy                      what a bare copy takes, to compare with
   loadtest sim --json | jq .peak_memory_bytes
-  loadtest rows --size 100MB > trips.csv   the same rows as a file
 
 Exit codes: 0 every row accounted for, 1 not, 2 wrong usage.
 NO_COLOR turns colours off.";
 
-/// Measures Penstock with files of any size.
+/// Makes files of any size, and measures Penstock with them.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -39,7 +38,8 @@ enum Command {
     Expect(generate::ExpectArgs),
     /// Send one computed file through the processor, against an S3 on this machine that needs no disk
     Sim(sim::Args),
-    /// Write such a file to standard output, as a single gzip member or zstd frame where compressed
+    /// Write a file of the benchmarks' rows to standard output, as a single gzip member or zstd frame where compressed
+    #[command(hide = true)]
     Rows(rows::Kind),
     /// The S3 that `sim` measures against, in a process of its own
     #[command(hide = true)]

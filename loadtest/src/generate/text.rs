@@ -1,4 +1,4 @@
-//! A file's text: every byte of it a function of the spec and the byte's place.
+//! A file's text: every byte of it a function of the spec and of the byte's place.
 
 use std::ops::Range;
 
@@ -7,13 +7,12 @@ use bytes::Bytes;
 use common::sim::Input;
 
 use super::cycle::Cycle;
-use super::dirt::{Fate, LONG_BYTES, Quiet, Spoiled, Strata};
+use super::dirt::{Fate, LONG_BYTES, Spoiled, Strata};
 use super::profile::Plan;
 use super::spec::{Length, Spec};
 
-/// The processor looks at so much of a text to tell its encoding, and its quotes: see `docs/dialects.md`.
-const ENCODING_BYTES: usize = 512 * 1024;
-const DIALECT_BYTES: usize = 128 * 1024;
+/// The processor looks at so much of a text to tell how it is to be read: see `docs/dialects.md`.
+const TELLING_BYTES: usize = 512 * 1024;
 
 /// No file has more rows: their serial numbers have twelve digits.
 const MAX_ROWS: u64 = 800_000_000_000;
@@ -72,9 +71,7 @@ impl Text {
     }
 
     fn strata(&self, dirt: &super::Dirt, rows: u64) -> Strata {
-        let first = |bytes| self.cycle.rows_within(bytes) as u64;
-        let quiet = Quiet { bytes: first(ENCODING_BYTES), quotes: first(DIALECT_BYTES) };
-        Strata::new(dirt, self.seed, rows, quiet)
+        Strata::new(dirt, self.seed, rows, self.cycle.rows_within(TELLING_BYTES) as u64)
     }
 
     /// Rows, the header not counted.
