@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::cycle::{MULTILINE_EVERY, Mark};
+use super::cycle::MULTILINE_EVERY;
 use super::random::at;
 
 /// Bytes put into a field of [`Fault::Long`]: with them, no record is within the processor's default of 1 MiB.
@@ -161,16 +161,16 @@ impl Fault {
         }
     }
 
-    /// Puts the fault into a row, its line end included; all but [`Fault::extra_bytes`].
-    pub(super) fn spoil(self, row: &mut [u8], mark: Mark) {
-        let field = mark.start;
+    /// Puts the fault into a row, its line end included; all but [`Fault::extra_bytes`], which go behind its first byte.
+    /// The row's first field has `first` bytes.
+    pub(super) fn spoil(self, row: &mut [u8], first: usize) {
         match self {
-            Self::TooFew => row[mark.delimiter] = b' ',
-            Self::TooMany => row[field + 2] = b',',
-            Self::StrayQuote => row[field + 1] = b'"',
-            Self::EarlyQuote => (row[field], row[field + 2]) = (b'"', b'"'),
-            Self::BadByte => row[field + 2] = 0xff,
-            Self::CutCharacter => row[field + 2] = 0xc3,
+            Self::TooFew => row[first] = b' ',
+            Self::TooMany => row[2] = b',',
+            Self::StrayQuote => row[1] = b'"',
+            Self::EarlyQuote => (row[0], row[2]) = (b'"', b'"'),
+            Self::BadByte => row[2] = 0xff,
+            Self::CutCharacter => row[2] = 0xc3,
             Self::Runaway => {
                 without_quotes(row);
                 let end = row.len() - 1;
@@ -179,17 +179,17 @@ impl Fault {
             Self::Long => without_quotes(row),
             Self::LongQuoted => {
                 without_quotes(row);
-                row[field] = b'"';
+                row[0] = b'"';
             }
         }
     }
 
     /// What becomes of a spoiled row that is mended, in pieces.
-    pub(super) fn mended(self, row: &[u8], mark: Mark) -> [&[u8]; 7] {
-        let (before, field, behind) = (&row[..mark.start], &row[mark.start..mark.end], &row[mark.end..]);
+    pub(super) fn mended(self, row: &[u8], first: usize) -> [&[u8]; 6] {
+        let (field, behind) = row.split_at(first);
         match self {
-            Self::EarlyQuote => [before, &field[1..2], &field[3..], behind, b"", b"", b""],
-            _ => [before, b"\"", &field[..1], b"\"\"", &field[2..], b"\"", behind],
+            Self::EarlyQuote => [&field[1..2], &field[3..], behind, b"", b"", b""],
+            _ => [b"\"", &field[..1], b"\"\"", &field[2..], b"\"", behind],
         }
     }
 }

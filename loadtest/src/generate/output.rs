@@ -138,7 +138,7 @@ impl Job {
         Ok(bytes)
     }
 
-    /// Sends the file to a store. An error, or this dropped, aborts the upload.
+    /// Sends the file to a store. An error aborts the upload.
     pub(super) async fn upload(self, store: Arc<dyn Store>, object: &ObjectRef) -> anyhow::Result<u64> {
         let plan = WritePlan {
             part_bytes: PART_BYTES,
@@ -162,10 +162,19 @@ impl Job {
                 Ok(Vec::new())
             })
         });
-        while let Some(piece) = pieces.recv().await {
-            writer.write(piece).await?;
+        let mut sent = Ok(());
+        while sent.is_ok()
+            && let Some(piece) = pieces.recv().await
+        {
+            sent = writer.write(piece).await;
         }
-        made.await.context("the thread that makes rows died")??;
+        drop(pieces);
+        let made = made.await.context("the thread that makes rows died")?;
+        if let Err(error) = sent.map_err(anyhow::Error::from).and(made.map_err(Into::into)) {
+            // A failed clean-up never replaces the cause.
+            writer.abort().await.ok();
+            return Err(error);
+        }
         Ok(writer.finish(&Condition::Always).await?.size)
     }
 }
@@ -182,7 +191,7 @@ mod tests {
         let spec = Spec {
             profile: Profile::Orders,
             seed: 7,
-            length: Length::Rows(300_000),
+            length: Length::Bytes(40_000_000),
             compression,
             dirt: Some("1/100".parse().unwrap()),
         };
@@ -225,6 +234,7 @@ mod tests {
         stopped.made = Box::new(move |made| stop.store(made > rows / 2, Ordering::Relaxed));
         stopped.upload(store.clone(), &object).await.unwrap_err();
         assert!(store.head(&object).await.unwrap().is_none());
+        assert_eq!(store.open_uploads(), 0);
     }
 
     #[test]
