@@ -81,7 +81,7 @@ fn any_range_can_be_read_alone() {
 /// SAMv1, 4.1: an extra field says how long each block is, and an empty one ends the file.
 #[test]
 fn bgzip_is_made_of_blocks_that_say_their_length() {
-    let text = Text::new(&spec(Profile::Taxi, 10_000, None)).unwrap();
+    let text = Text::new(&spec(Profile::Taxi, 30_000, None)).unwrap();
     let file = packed(&text, Compression::Bgzip, 1);
     let (mut at, mut blocks) = (0, 0);
     while at < file.len() {
