@@ -27,6 +27,17 @@ pub async fn upload(
     key: &str,
     body: ByteStream,
 ) -> anyhow::Result<Uploaded> {
+    upload_with(s3, bucket, key, BTreeMap::new(), body).await
+}
+
+/// As [`upload`], with metadata of the object's own.
+pub async fn upload_with(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    key: &str,
+    mut metadata: BTreeMap<String, String>,
+    body: ByteStream,
+) -> anyhow::Result<Uploaded> {
     let context = trace::root("upload");
     let span = context.span();
     span.set_attributes([
@@ -34,7 +45,6 @@ pub async fn upload(
         KeyValue::new("aws.s3.key", key.to_owned()),
     ]);
     let mut put = s3.put_object().bucket(bucket).key(key).body(body);
-    let mut metadata = BTreeMap::new();
     trace::inject(span.span_context(), &mut metadata);
     for (name, value) in metadata {
         put = put.metadata(name, value);
