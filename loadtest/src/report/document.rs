@@ -99,6 +99,8 @@ pub struct Verdict {
     pub unfinished: u64,
     /// Uploads to the output bucket that nobody completed or aborted.
     pub open_uploads: u64,
+    /// Those of invocations that chaos killed, on top: the bucket's lifecycle rule aborts them.
+    pub open_uploads_of_killed: u64,
     /// Each of these. The first thousand.
     pub problems: Vec<Problem>,
 }

@@ -40,7 +40,7 @@ pub(crate) struct Deployed {
     /// MiniStack's, where it was started for this run.
     stack: Option<Stack>,
     _watching: AbortOnDropHandle<()>,
-    _proxy: Option<Proxy>,
+    proxy: Option<Proxy>,
 }
 
 impl Deployed {
@@ -109,7 +109,7 @@ impl Deployed {
             given_up,
             stack,
             _watching: AbortOnDropHandle::new(watching),
-            _proxy: proxy,
+            proxy,
         }
     }
 
@@ -226,6 +226,11 @@ impl Deployed {
 
     async fn entry(&self, key: String) -> anyhow::Result<Option<contract::CatalogEntry>> {
         super::world::read(&*self.store(), &self.outputs.output_bucket, &key).await
+    }
+
+    /// What invocations were at that were killed.
+    pub(crate) fn killed(&self) -> Vec<String> {
+        self.proxy.as_ref().map(Proxy::killed).unwrap_or_default()
     }
 
     /// Keeps the log of a stack that was started for this run; says where.

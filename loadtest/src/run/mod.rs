@@ -44,6 +44,8 @@ use local::terminal::Terminal;
 use tokio::time::Instant;
 
 pub use args::Args;
+pub(crate) use sim::server::serve as serve_s3;
+pub(crate) use sim::worker::{Args as WorkerArgs, serve as work};
 
 use chaos::Chaos;
 use deployed::Deployed;

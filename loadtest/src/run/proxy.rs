@@ -85,6 +85,12 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
+    /// What requests were about whose process was killed.
+    pub(crate) fn killed(&self) -> Vec<String> {
+        let kills = self.shared.kills.lock().unwrap_or_else(PoisonError::into_inner);
+        kills.iter().filter(|(_, kills)| **kills > 0).map(|(subject, _)| subject.clone()).collect()
+    }
+
     /// Stands before the server at this endpoint from now on, and before these processes.
     pub(crate) fn stand_before(&self, endpoint: &str, family: Family) {
         // Set once: the first stays.

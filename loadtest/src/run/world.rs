@@ -146,6 +146,14 @@ impl World {
         }
     }
 
+    /// What invocations were at that were killed.
+    pub(crate) fn killed(&self) -> Vec<String> {
+        match &self.target {
+            Target::Sim(sim) => sim.killed(),
+            Target::Deployed(deployed) => deployed.killed(),
+        }
+    }
+
     /// Keys of uploads that nobody completed or aborted.
     pub(crate) async fn open_uploads(&self, run: &str) -> anyhow::Result<Vec<String>> {
         match &self.target {

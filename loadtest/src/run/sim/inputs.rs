@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::sim::Input;
 
-use super::store::Content;
 use crate::generate::{Compression, Spec, Text};
 
 /// A file's plain text.
 struct Plain(Text);
 
-impl Content for Plain {
+impl Input for Plain {
     fn size(&self) -> u64 {
         self.0.bytes()
     }
@@ -24,7 +24,7 @@ impl Content for Plain {
 }
 
 /// The object that carries this metadata; nothing where it describes none.
-pub(crate) fn make(metadata: &BTreeMap<String, String>) -> Option<Arc<dyn Content>> {
+pub(crate) fn make(metadata: &BTreeMap<String, String>) -> Option<Arc<dyn Input>> {
     let spec = Spec::from_metadata(metadata, None).ok()?;
     if spec.compression != Compression::None {
         return None;

@@ -65,7 +65,7 @@ pub(crate) struct Sim {
     chaos: Arc<Chaos>,
     sequencer: AtomicU64,
     _delivering: AbortOnDropHandle<()>,
-    _proxy: Proxy,
+    proxy: Proxy,
     server: Server,
 }
 
@@ -94,7 +94,7 @@ impl Sim {
             chaos: Arc::clone(chaos),
             sequencer: AtomicU64::new(1),
             _delivering: delivering,
-            _proxy: proxy,
+            proxy,
             server,
         })
     }
@@ -188,9 +188,14 @@ impl Sim {
         self.fleet.under_way() == 0 && self.queue.depth() == 0
     }
 
-    /// Uploads that were begun and neither completed nor aborted.
-    pub(crate) async fn open_uploads(&self) -> u64 {
+    /// Keys of uploads that were begun and neither completed nor aborted.
+    pub(crate) async fn open_uploads(&self) -> Vec<String> {
         self.server.open_uploads().await
+    }
+
+    /// What invocations were at that were killed.
+    pub(crate) fn killed(&self) -> Vec<String> {
+        self.proxy.killed()
     }
 
     /// Ends all processes.

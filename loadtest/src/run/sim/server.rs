@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,8 +25,8 @@ const SAY_EVERY: Duration = Duration::from_millis(100);
 enum Said {
     /// The first: where it is.
     Endpoint(String),
-    /// Bytes of inputs that were handed out, and uploads that are open.
-    Served { bytes: u64, open_uploads: u64 },
+    /// Bytes of inputs that were handed out, and keys of uploads that are open.
+    Served { bytes: u64, open_uploads: Vec<String> },
 }
 
 /// Serves until standard input closes.
@@ -66,7 +66,7 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Seen {
     bytes: AtomicU64,
-    open_uploads: AtomicU64,
+    open_uploads: Mutex<Vec<String>>,
     lines: AtomicU64,
 }
 
@@ -92,7 +92,7 @@ impl Server {
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Ok(Said::Served { bytes, open_uploads }) = serde_json::from_str(&line) {
                     heard.bytes.store(bytes, Ordering::Relaxed);
-                    heard.open_uploads.store(open_uploads, Ordering::Relaxed);
+                    *heard.open_uploads.lock().unwrap_or_else(PoisonError::into_inner) = open_uploads;
                     heard.lines.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -105,8 +105,8 @@ impl Server {
         self.seen.bytes.load(Ordering::Relaxed)
     }
 
-    /// Uploads that are open now: as of a line that is said after this was asked.
-    pub(super) async fn open_uploads(&self) -> u64 {
+    /// Keys of uploads that are open now: as of a line that is said after this was asked.
+    pub(super) async fn open_uploads(&self) -> Vec<String> {
         let asked_at = self.seen.lines.load(Ordering::Relaxed);
         // The next line may have been on its way already.
         for _ in 0..100 {
@@ -115,6 +115,6 @@ impl Server {
             }
             tokio::time::sleep(SAY_EVERY / 2).await;
         }
-        self.seen.open_uploads.load(Ordering::Relaxed)
+        self.seen.open_uploads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

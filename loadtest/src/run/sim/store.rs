@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::contract::{ByteRange, ObjectRef};
+use common::sim::Input;
 use common::store::{
     Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
     UploadedPart, Written, checksum_base64,
@@ -19,16 +20,8 @@ use super::INPUT_BUCKET;
 /// Small objects, such as receipts, are kept; of larger ones only what they were.
 const KEPT_BYTES: u64 = 1024 * 1024;
 
-/// An object whose bytes can be made wherever they are asked for.
-pub(crate) trait Content: Send + Sync {
-    /// Bytes of the object.
-    fn size(&self) -> u64;
-    /// Its bytes from `offset`: one at least, and at most as many as are asked for. The end is not passed.
-    fn read(&self, offset: u64, length: u64) -> Bytes;
-}
-
 /// What an input is made of, from its metadata.
-pub(crate) type Make = fn(&BTreeMap<String, String>) -> Option<Arc<dyn Content>>;
+pub(crate) type Make = fn(&BTreeMap<String, String>) -> Option<Arc<dyn Input>>;
 
 /// The store.
 pub(crate) struct GeneratedStore {
@@ -43,7 +36,7 @@ type Parts = BTreeMap<u32, (u64, u64)>;
 
 #[derive(Default)]
 struct State {
-    inputs: HashMap<ObjectRef, (ObjectMeta, Arc<dyn Content>)>,
+    inputs: HashMap<ObjectRef, (ObjectMeta, Arc<dyn Input>)>,
     /// Outputs that are too large to keep.
     outputs: HashMap<ObjectRef, ObjectMeta>,
     uploads: HashMap<String, (NewObject, Parts)>,
@@ -63,9 +56,10 @@ impl GeneratedStore {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Uploads that were begun and neither completed nor aborted.
-    pub(crate) fn open_uploads(&self) -> u64 {
-        self.state().uploads.len() as u64
+    /// Keys of uploads that were begun and neither completed nor aborted: a thousand of them.
+    pub(crate) fn open_uploads(&self) -> Vec<String> {
+        let state = self.state();
+        state.uploads.values().take(1000).map(|(new, _)| new.object.key.clone()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,17 +87,17 @@ impl GeneratedStore {
     }
 
     /// An input of the run, in the place of whatever was there.
-    fn put_input(&self, new: &NewObject, content: Arc<dyn Content>) -> Written {
+    fn put_input(&self, new: &NewObject, input: Arc<dyn Input>) -> Written {
         let identity = format!("{:?}", new.metadata);
-        let etag = format!("{:016x}{:016x}", crc64_nvme(identity.as_bytes()), content.size());
+        let etag = format!("{:016x}{:016x}", crc64_nvme(identity.as_bytes()), input.size());
         let meta = ObjectMeta {
             etag: etag.clone(),
-            size: content.size(),
+            size: input.size(),
             version_id: None,
             metadata: new.metadata.clone(),
             checksum_crc64nvme: None,
         };
-        self.state().inputs.insert(new.object.clone(), (meta, content));
+        self.state().inputs.insert(new.object.clone(), (meta, input));
         Written { etag, version_id: None }
     }
 
@@ -141,8 +135,8 @@ impl Store for GeneratedStore {
         range: Option<ByteRange>,
         if_match: Option<&str>,
     ) -> Result<Body, StoreError> {
-        let input = self.state().inputs.get(object).cloned();
-        let Some((meta, content)) = input else { return self.kept.get(object, range, if_match).await };
+        let found = self.state().inputs.get(object).cloned();
+        let Some((meta, input)) = found else { return self.kept.get(object, range, if_match).await };
         if if_match.is_some_and(|etag| etag != meta.etag) {
             return Err(StoreError::new(ErrorKind::Precondition, format!("get {object}")));
         }
@@ -150,7 +144,7 @@ impl Store for GeneratedStore {
         let end = (range.start + range.length).min(meta.size);
         let served = Arc::clone(&self.served);
         let chunks = futures::stream::unfold(range.start, move |offset| {
-            let chunk = (offset < end).then(|| content.read(offset, end - offset));
+            let chunk = (offset < end).then(|| input.read(offset, end - offset));
             served.fetch_add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64), Ordering::Relaxed);
             std::future::ready(chunk.map(|chunk| {
                 let next = offset + chunk.len() as u64;
@@ -167,9 +161,9 @@ impl Store for GeneratedStore {
         condition: &Condition,
     ) -> Result<Written, StoreError> {
         if new.object.bucket == INPUT_BUCKET
-            && let Some(content) = (self.make)(&new.metadata)
+            && let Some(input) = (self.make)(&new.metadata)
         {
-            return Ok(self.put_input(new, content));
+            return Ok(self.put_input(new, input));
         }
         self.check(&new.object, condition).await?;
         if payload.length <= KEPT_BYTES {
@@ -253,7 +247,7 @@ mod tests {
     /// Ten bytes that count up, whatever the metadata.
     struct Counting;
 
-    impl Content for Counting {
+    impl Input for Counting {
         fn size(&self) -> u64 {
             10
         }
@@ -265,13 +259,13 @@ mod tests {
 
     fn store() -> GeneratedStore {
         GeneratedStore::new(|metadata| {
-            metadata.contains_key("made").then(|| Arc::new(Counting) as Arc<dyn Content>)
+            metadata.contains_key("made").then(|| Arc::new(Counting) as Arc<dyn Input>)
         })
     }
 
     fn new(bucket: &str, key: &str, made: &str) -> NewObject {
         let metadata = [("made".to_owned(), made.to_owned())].into();
-        NewObject { object: ObjectRef::new(bucket, key), content_type: "", metadata }
+        NewObject { object: ObjectRef::new(bucket, key), input_type: "", metadata }
     }
 
     #[tokio::test]
@@ -302,14 +296,14 @@ mod tests {
         let (one, two) = (store.create_upload(&new).await.unwrap(), store.create_upload(&new).await.unwrap());
         let part = store.upload_part(&one, 1, data.clone()).await.unwrap();
         store.upload_part(&two, 1, data).await.unwrap();
-        assert_eq!(store.open_uploads(), 2);
+        assert_eq!(store.open_uploads(), ["x", "x"]);
         let parts = std::slice::from_ref(&part);
         let written = store.complete_upload(&one, parts, crc, &Condition::IfAbsent).await.unwrap();
         assert_eq!(store.complete_upload(&one, parts, crc, &Condition::IfAbsent).await.unwrap(), written);
         let late = store.complete_upload(&two, parts, crc, &Condition::IfAbsent).await.unwrap_err();
         assert_eq!(late.kind, ErrorKind::Precondition);
         store.abort_upload(&two).await.unwrap();
-        assert_eq!(store.open_uploads(), 0);
+        assert!(store.open_uploads().is_empty());
         let meta = store.head(&new.object).await.unwrap().unwrap();
         assert_eq!(meta.checksum_crc64nvme, Some(checksum_base64(crc)));
     }

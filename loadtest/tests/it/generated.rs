@@ -1,0 +1,117 @@
+//! Generated files: their bytes, their places, and that the engine makes of them what is expected.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use common::store::checksum_base64;
+use engine::{Options, Sink, Summary};
+use futures::executor::block_on;
+use futures::stream;
+use loadtest::generate::{Compression, Length, Profile, Reject, Spec, Text};
+use serde_json::Value;
+
+fn spec(profile: Profile, rows: u64, dirt: Option<&str>) -> Spec {
+    Spec {
+        profile,
+        seed: 1,
+        length: Length::Rows(rows),
+        compression: Compression::None,
+        dirt: dirt.map(|dirt| dirt.parse().unwrap()),
+    }
+}
+
+/// A file's whole text.
+fn whole(text: &Text) -> Vec<u8> {
+    let mut bytes = text.header().to_vec();
+    (0..text.cycles()).for_each(|cycle| text.write_cycle(cycle, &mut bytes));
+    bytes
+}
+
+#[derive(Default)]
+struct Kept(Vec<u8>);
+
+impl Sink for Kept {
+    async fn write(&mut self, chunk: Bytes) -> std::io::Result<()> {
+        self.0.extend_from_slice(&chunk);
+        Ok(())
+    }
+}
+
+struct Cleaned {
+    summary: Summary,
+    output: Vec<u8>,
+    rejects: Vec<Value>,
+}
+
+/// What the engine makes of a file, by the processor's defaults.
+fn clean(file: Vec<u8>) -> Cleaned {
+    let (mut output, mut rejects) = (Kept::default(), Kept::default());
+    let input = stream::iter([Ok(Bytes::from(file))]);
+    let summary = block_on(engine::run(input, &mut output, &mut rejects, &Options::default())).unwrap();
+    let lines = String::from_utf8(rejects.0).unwrap();
+    let rejects = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Cleaned { summary, output: output.0, rejects }
+}
+
+/// Holds the engine to what is expected of a file, and the file to its own places.
+fn check(spec: &Spec) -> Cleaned {
+    let text = Text::new(spec).unwrap();
+    let file = whole(&text);
+    assert_eq!(file.len() as u64, text.bytes(), "{spec:?}");
+    let cleaned = clean(file);
+    let expected: Vec<Reject> = text.rejects().collect();
+    let found: Vec<(u64, u64, u64, u64, &str)> = cleaned
+        .rejects
+        .iter()
+        .map(|reject| {
+            let number = |name: &str| reject[name].as_u64().unwrap();
+            let reason = reject["reason"].as_str().unwrap();
+            (number("line"), number("lines"), number("byte_offset"), number("byte_length"), reason)
+        })
+        .collect();
+    let wanted: Vec<_> = expected
+        .iter()
+        .map(|reject| (reject.line, 1, reject.byte_offset, reject.byte_length, reject.reason))
+        .collect();
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_eq!(found, wanted, "{:?}", spec.dirt);
+    }
+    assert_eq!(found.len(), wanted.len(), "{:?}", spec.dirt);
+
+    let expectation = text.expect();
+    let counts = cleaned.summary.counts;
+    assert_eq!(
+        (counts.rows_in, counts.rows_out, counts.rows_rejected),
+        (expectation.rows_in, expectation.rows_out, expectation.rows_rejected)
+    );
+    let by_reason: BTreeMap<_, _> =
+        cleaned.summary.by_reason.iter().map(|(reason, rows)| (reason.code(), *rows)).collect();
+    assert_eq!(by_reason, expectation.by_reason);
+    let hashes = text.hash_clean(1, false, |_| {});
+    assert_eq!(hashes.output_bytes, cleaned.output.len() as u64, "{:?}", spec.dirt);
+    assert_eq!(hashes.crc64nvme, checksum_base64(crc_fast::crc64_nvme(&cleaned.output)));
+    cleaned
+}
+
+const PROFILES: [Profile; 5] =
+    [Profile::Taxi, Profile::Orders, Profile::Wide, Profile::Narrow, Profile::Events];
+
+#[test]
+fn clean_files_come_out_as_they_are() {
+    for profile in PROFILES {
+        let spec = spec(profile, 3000, None);
+        let cleaned = check(&spec);
+        assert!(cleaned.output == whole(&Text::new(&spec).unwrap()));
+    }
+}
+
+#[test]
+fn the_engine_makes_of_dirty_files_what_is_expected() {
+    for profile in PROFILES {
+        for dirt in ["1/4", "0.001", "1/7:ragged", "1/5:quotes", "2%:bytes", "1/1000:huge", "1/300:ragged,quotes,bytes,huge"] {
+            let rows = if profile == Profile::Wide { 3000 } else { 20_000 };
+            let cleaned = check(&spec(profile.clone(), rows, Some(dirt)));
+            assert!(cleaned.summary.counts.rows_rejected > 0, "{dirt}");
+        }
+    }
+}
