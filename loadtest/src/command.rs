@@ -102,7 +102,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 fn kept(path: &std::path::Path) -> anyhow::Result<Run> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no run of `loadtest run --json`", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is no run of `loadtest run --json`", path.display()))
 }
 
 fn print_page(path: &std::path::Path, terminal: &Terminal) -> anyhow::Result<bool> {

@@ -64,7 +64,11 @@ impl Chart<'_> {
             let y = ABOVE + (HEIGHT - ABOVE - BELOW) * (1.0 - share);
             add(format!("<line x1=\"0\" x2=\"100%\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"));
             if step > 0 {
-                add(format!("<text class=\"d\" x=\"0\" y=\"{:.1}\">{}</text>", y - 3.0, (self.y)(top * share)));
+                add(format!(
+                    "<text class=\"d\" x=\"0\" y=\"{:.1}\">{}</text>",
+                    y - 3.0,
+                    (self.y)(top * share)
+                ));
             }
         }
         for (share, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {

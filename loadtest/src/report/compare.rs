@@ -20,7 +20,7 @@ const FEWEST: usize = 5;
 const MOST: usize = 2000;
 
 /// One thing that both runs measured.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Difference {
     /// What.
     pub name: &'static str,
@@ -93,12 +93,7 @@ pub fn differences(before: &Run, after: &Run) -> Vec<Difference> {
 }
 
 /// Something that was measured many times; nothing where a run lacks it.
-fn many(
-    name: &'static str,
-    of: [Vec<f64>; 2],
-    share: f64,
-    unit: fn(f64) -> String,
-) -> Option<Difference> {
+fn many(name: &'static str, of: [Vec<f64>; 2], share: f64, unit: fn(f64) -> String) -> Option<Difference> {
     let [before, after] = of.map(|mut values| {
         values.sort_by(f64::total_cmp);
         let step = values.len().div_ceil(MOST).max(1);
@@ -183,9 +178,8 @@ mod tests {
         let mut shaken = before.clone();
         for (index, file) in slower.files.iter_mut().enumerate() {
             file.receipt_seconds = file.receipt_seconds.map(|seconds| seconds * 2.0);
-            shaken.files[index].receipt_seconds = file.receipt_seconds.map(|seconds| {
-                seconds / 2.0 + if index % 2 == 0 { 0.05 } else { -0.05 }
-            });
+            shaken.files[index].receipt_seconds =
+                file.receipt_seconds.map(|seconds| seconds / 2.0 + if index % 2 == 0 { 0.05 } else { -0.05 });
         }
         let median = |after: &Run| {
             let all = differences(&before, after);

@@ -276,7 +276,11 @@ impl Percentiles {
 }
 
 /// The value below which this share of the sorted values lies.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is small and not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank is small and not negative"
+)]
 pub(crate) fn rank(sorted: &[f64], share: f64) -> Option<f64> {
     let index = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(index.saturating_sub(1).min(sorted.len().saturating_sub(1))).copied()

@@ -215,8 +215,7 @@ fn latencies(run: &Run) -> String {
             ]
         })
     };
-    let rows =
-        [row("upload → receipt", run.to_receipt()), row("upload → catalogue", run.to_catalogue())];
+    let rows = [row("upload → receipt", run.to_receipt()), row("upload → catalogue", run.to_catalogue())];
     let names = ["", "median", "90 %", "99 %", "slowest"];
     format!("<h2>Latency</h2>\n{}", table("files", &names, rows.into_iter().flatten()))
 }
@@ -378,7 +377,9 @@ mod tests {
             what: "row 12 is missing".into(),
         });
         let page = page(&run);
-        assert!(page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing"));
+        assert!(
+            page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing")
+        );
     }
 
     #[test]

@@ -35,8 +35,7 @@ pub fn lines(run: &Run) -> Vec<String> {
     lines.extend(times("upload → catalogue", run.to_catalogue()));
     lines.push(format!("${:.4} at AWS's list prices, ${:.2} a TB", run.cost.total, run.cost.per_tb));
     if !run.faults.is_empty() {
-        let faults: Vec<String> =
-            run.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let faults: Vec<String> = run.faults.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         lines.push(format!("injected: {}", faults.join(", ")));
     }
     lines.extend(verdict(run));
@@ -60,7 +59,10 @@ fn verdict(run: &Run) -> Vec<String> {
         lines.push(format!("… and {} more (--json lists them)", verdict.problems.len() - PROBLEMS));
     }
     if run.interrupted {
-        lines.push(format!("broken off: {} files were under way, of which nothing is said", verdict.unfinished));
+        lines.push(format!(
+            "broken off: {} files were under way, of which nothing is said",
+            verdict.unfinished
+        ));
     }
     let counts = format!(
         "{} lost, {} doubled, {} late, {} otherwise wrong, {} uploads left open",

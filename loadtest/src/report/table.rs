@@ -25,7 +25,8 @@ mod tests {
         let run = run(3);
         let mut text = Vec::new();
         write(&run, &mut text).unwrap();
-        let read: Vec<FileRun> = csv::Reader::from_reader(&text[..]).deserialize().map(Result::unwrap).collect();
+        let read: Vec<FileRun> =
+            csv::Reader::from_reader(&text[..]).deserialize().map(Result::unwrap).collect();
         assert_eq!(read, run.files);
     }
 }

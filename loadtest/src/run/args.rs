@@ -300,9 +300,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_wrong_usage() {
-        for line in
-            ["--target stage", "--stack x", "--target sim --stack x", "--target stage --stack x --chaos default"]
-        {
+        for line in [
+            "--target stage",
+            "--stack x",
+            "--target sim --stack x",
+            "--target stage --stack x --chaos default",
+        ] {
             assert!(asked(line).unwrap_err().is::<UsageError>(), "{line}");
         }
         for line in ["--target sim --compression gzip", "--mix absent.csv"] {

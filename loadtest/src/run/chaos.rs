@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What can be made to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// A request is refused with 503.
     Unavailable,
     /// A request is carried out, and the connection closed instead of its answer.
@@ -37,18 +37,18 @@ const FAULTS: [(Fault, &str, f64); 7] = [
 
 impl Fault {
     /// As the command line and the document spell it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         FAULTS.iter().find(|(fault, ..)| *fault == self).map_or("", |(_, name, _)| name)
     }
 }
 
 /// A rate for each fault: of requests, or for the last two of files.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rates(BTreeMap<Fault, f64>);
+pub(crate) struct Rates(BTreeMap<Fault, f64>);
 
 impl Rates {
     /// By name, for the document.
-    pub fn by_name(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn by_name(&self) -> BTreeMap<String, f64> {
         self.0.iter().map(|(fault, rate)| (fault.name().to_owned(), *rate)).collect()
     }
 
@@ -60,7 +60,7 @@ impl Rates {
 /// A rate that can't be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a fault and its rate; expected default, or names with rates from 0 to 1, such as torn=0.05, of {names}", names = names())]
-pub struct RatesError(String);
+pub(crate) struct RatesError(String);
 
 fn names() -> String {
     FAULTS.map(|(_, name, _)| name).join(", ")

@@ -81,7 +81,9 @@ pub(crate) async fn conclude(
 async fn judge_all(world: &World, asked: &Asked, files: &[Followed], terminal: &Terminal) -> Vec<Judged> {
     let bar = terminal.draws().then(|| {
         let bar = terminal.bars().add(ProgressBar::new(files.len() as u64));
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} files checked against what was generated") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:24} {pos}/{len} files checked against what was generated")
+        {
             bar.set_style(style);
         }
         bar
@@ -159,10 +161,10 @@ fn traces(files: &[FileRun], world: &World) -> Vec<FileTrace> {
     let time = |file: &FileRun| file.catalogue_seconds.or(file.receipt_seconds).unwrap_or(f64::INFINITY);
     let mut slowest: Vec<&FileRun> = files.iter().filter(|file| !file.trace_id.is_empty()).collect();
     slowest.sort_by(|a, b| time(b).total_cmp(&time(a)));
-    let traces = slowest.into_iter().take(TRACES).map(|file| FileTrace {
-        key: file.key.clone(),
-        spans: world.spans.of_trace(&file.trace_id),
-    });
+    let traces = slowest
+        .into_iter()
+        .take(TRACES)
+        .map(|file| FileTrace { key: file.key.clone(), spans: world.spans.of_trace(&file.trace_id) });
     traces.filter(|trace| !trace.spans.is_empty()).collect()
 }
 
@@ -174,7 +176,10 @@ mod tests {
     fn what_happened_twice_is_counted_from_the_spans() {
         let span = |name: &str, attributes: &[(&str, &str)]| ReceivedSpan {
             name: name.into(),
-            attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            attributes: attributes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             ..ReceivedSpan::default()
         };
         let spans = [

@@ -69,7 +69,11 @@ impl Deployed {
     }
 
     /// Finds a stage by its stack's name.
-    pub(crate) async fn find(stack_name: &str, region: Option<&str>, chaos: &Arc<Chaos>) -> anyhow::Result<Self> {
+    pub(crate) async fn find(
+        stack_name: &str,
+        region: Option<&str>,
+        chaos: &Arc<Chaos>,
+    ) -> anyhow::Result<Self> {
         let mut sdk = aws::sdk_config().await;
         if let Some(region) = region {
             let region = aws_sdk_s3::config::Region::new(region.to_owned());
@@ -142,7 +146,8 @@ impl Deployed {
             let key = receipt_key(&older.key)?;
             let ours = |receipt: &contract::Receipt| receipt.source.version_id == put.version_id;
             let deadline = Instant::now() + OLDER_WITHIN;
-            let receipt = look_for(&*store, &self.outputs.output_bucket, &key, ours, deadline, || None).await?;
+            let receipt =
+                look_for(&*store, &self.outputs.output_bucket, &key, ours, deadline, || None).await?;
             stale = receipt.ok().map(|receipt| receipt.source);
         }
         let put = upload(&self.clients.s3, &self.outputs.input_bucket, file).await?;
@@ -183,7 +188,8 @@ impl Deployed {
     pub(crate) async fn queue_depth(&self) -> Option<u64> {
         let ask = self.clients.sqs.get_queue_attributes().queue_url(&self.outputs.event_queue_url);
         let attributes = ask.attribute_names(QueueAttributeName::All).send().await.ok()?.attributes?;
-        let number = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        let number =
+            |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
         Some(
             number(QueueAttributeName::ApproximateNumberOfMessages)
                 + number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
@@ -209,7 +215,8 @@ impl Deployed {
         if self.stack.is_none() {
             return Ok(counts);
         }
-        let list = self.clients.s3.list_objects_v2().bucket(&self.outputs.output_bucket).prefix("catalog/dt=");
+        let list =
+            self.clients.s3.list_objects_v2().bucket(&self.outputs.output_bucket).prefix("catalog/dt=");
         let mut pages = list.into_paginator().send();
         while let Some(page) = pages.next().await {
             for object in page.context("list the catalogue")?.contents.unwrap_or_default() {

@@ -116,7 +116,12 @@ fn entry(judged: &mut Judged, followed: &Followed, receipt: &Receipt, deadline: 
         rows_filtered: entry.rows_filtered,
     };
     if counts != receipt.counts || entry.event_id != receipt.event_id {
-        judged.add(key, ProblemKind::Wrong, None, "the catalogue's entry is of another count than the receipt");
+        judged.add(
+            key,
+            ProblemKind::Wrong,
+            None,
+            "the catalogue's entry is of another count than the receipt",
+        );
     }
     if entry.status != CatalogStatus::Processed {
         let what = format!("the catalogue says {:?}", entry.status).to_lowercase();

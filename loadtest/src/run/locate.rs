@@ -87,7 +87,10 @@ mod tests {
     #[test]
     fn lines_that_come_again_are_doubled() {
         assert_eq!(kind(REST, b"2\n3\n4\n5\n6\n"), (ProblemKind::Doubled, "1 line is there twice".into()));
-        assert_eq!(kind(REST, b"1\n2\n3\n4\n5\n6\n"), (ProblemKind::Doubled, "2 lines are there twice".into()));
+        assert_eq!(
+            kind(REST, b"1\n2\n3\n4\n5\n6\n"),
+            (ProblemKind::Doubled, "2 lines are there twice".into())
+        );
         assert_eq!(kind(b"", b"2\n").0, ProblemKind::Doubled);
     }
 

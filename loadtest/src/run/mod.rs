@@ -90,7 +90,9 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
     };
     let seconds = known.elapsed();
     match interrupted {
-        Some(interrupted) => terminal.step(&format!("{interrupted}: reporting of the files that are through")),
+        Some(interrupted) => {
+            terminal.step(&format!("{interrupted}: reporting of the files that are through"))
+        }
         None => settle(&world, terminal).await,
     }
     trace::flush(FLUSH_WITHIN).await;

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_mix_gives_each_kind_its_share() {
-        let plan = mixed("weight,profile,size,compression,dirty\n3,,,,\n1,narrow,2MiB,gzip,0.01:ragged\n").unwrap();
+        let plan =
+            mixed("weight,profile,size,compression,dirty\n3,,,,\n1,narrow,2MiB,gzip,0.01:ragged\n").unwrap();
         let narrow = (0..400).filter(|n| plan.file(*n).spec.profile == Profile::Narrow).count();
         assert!((70..130).contains(&narrow), "{narrow}");
         assert_eq!(plan.kinds(), ["75 % taxi 1.0 MiB", "25 % narrow 2.0 MiB gzip dirty 1/100:ragged"]);

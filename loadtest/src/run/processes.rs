@@ -73,8 +73,10 @@ fn relations(id: i32) -> Option<(i32, i32)> {
 
 fn function(id: i32) -> Option<String> {
     let environment = fs::read(format!("/proc/{id}/environ")).ok()?;
-    let mut variables = environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
-    variables.find_map(|variable| Some(variable.strip_prefix(FUNCTION_VARIABLE)?.strip_prefix('=')?.to_owned()))
+    let mut variables =
+        environment.split(|byte| *byte == 0).filter_map(|variable| std::str::from_utf8(variable).ok());
+    variables
+        .find_map(|variable| Some(variable.strip_prefix(FUNCTION_VARIABLE)?.strip_prefix('=')?.to_owned()))
 }
 
 fn resident(status: &str) -> Option<u64> {
@@ -102,7 +104,8 @@ mod tests {
     #[test]
     fn a_child_that_is_a_function_is_found_measured_and_killed() {
         let mut command = Command::new("sleep");
-        let mut child = command.arg("60").env(FUNCTION_VARIABLE, "of-a-test").stdin(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.arg("60").env(FUNCTION_VARIABLE, "of-a-test").stdin(Stdio::null()).spawn().unwrap();
         let id = i32::try_from(child.id()).unwrap();
         let process = Process { id, function: "of-a-test".into() };
         // Between fork and exec it has this process's environment.

@@ -180,8 +180,7 @@ impl Shared {
     fn kill(&self, subject: &str, peer: u16) -> bool {
         let Some(process) = self.family.get().and_then(|family| family.at_port(peer)) else { return false };
         let consumer = process.function.contains("consumer");
-        let (name, most) =
-            if consumer { ("consumer", KILLS_OF_CONSUMER) } else { (subject, KILLS_OF_ONE) };
+        let (name, most) = if consumer { ("consumer", KILLS_OF_CONSUMER) } else { (subject, KILLS_OF_ONE) };
         let mut kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
         let done = kills.entry(name.to_owned()).or_default();
         if *done >= most || !process.kill() {
@@ -287,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_files_objects_are_one_subject() {
-        let paths = ["/in/loadtest/r/7.csv", "/out/clean/loadtest/r/7.csv", "/out/receipts/loadtest/r/7.csv.json"];
+        let paths =
+            ["/in/loadtest/r/7.csv", "/out/clean/loadtest/r/7.csv", "/out/receipts/loadtest/r/7.csv.json"];
         assert!(paths.iter().all(|path| subject(path) == "r/7"));
         assert_ne!(subject("/out/claims/a.json"), subject("/out/claims/b.json"));
     }

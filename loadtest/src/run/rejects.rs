@@ -80,7 +80,10 @@ pub(crate) async fn faults(
             None => faults.push(Fault {
                 kind: ProblemKind::Wrong,
                 byte_offset: Some(line.byte_offset),
-                what: format!("line {} was rejected as {}, and nothing is wrong with it", line.line, line.reason),
+                what: format!(
+                    "line {} was rejected as {}, and nothing is wrong with it",
+                    line.line, line.reason
+                ),
             }),
         }
         if faults.len() >= TOLD {
@@ -95,6 +98,9 @@ fn lost(reject: &Reject) -> Fault {
     Fault {
         kind: ProblemKind::Lost,
         byte_offset: Some(reject.byte_offset),
-        what: format!("line {} must be rejected as {}, and is not among the rejects", reject.line, reject.reason),
+        what: format!(
+            "line {} must be rejected as {}, and is not among the rejects",
+            reject.line, reject.reason
+        ),
     }
 }

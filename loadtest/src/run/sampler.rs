@@ -101,7 +101,12 @@ mod tests {
         let samples = Samples::default();
         for n in 0..10_000_u64 {
             let memory = if n == 7_777 { 1_000 } else { 10 };
-            samples.add(Sample { seconds: n as f64, bytes: n, memory_bytes: Some(memory), ..Sample::default() });
+            samples.add(Sample {
+                seconds: n as f64,
+                bytes: n,
+                memory_bytes: Some(memory),
+                ..Sample::default()
+            });
         }
         let all = samples.all();
         assert!(all.len() <= MOST && all.len() >= MOST / 4, "{}", all.len());

@@ -24,14 +24,20 @@ struct Estimate {
 }
 
 fn estimate(asked: &Asked, plan: &Plan) -> anyhow::Result<Estimate> {
-    let by_time = asked.pace.duration.zip(asked.pace.rate).map(|(duration, rate)| duration.as_secs_f64() * rate);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of files, for people")]
+    let by_time =
+        asked.pace.duration.zip(asked.pace.rate).map(|(duration, rate)| duration.as_secs_f64() * rate);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of files, for people"
+    )]
     let by_time = by_time.map(|files| files.ceil() as u64);
     let files = match (asked.pace.files, by_time) {
         (Some(files), Some(by_time)) => files.min(by_time),
         (Some(files), None) | (None, Some(files)) => files,
         (None, None) => {
-            let text = "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
+            let text =
+                "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
             return Err(UsageError(text.into()).into());
         }
     };
@@ -42,11 +48,7 @@ fn estimate(asked: &Asked, plan: &Plan) -> anyhow::Result<Estimate> {
     let scale = files as f64 / looked_at as f64;
     let processed = cost(sizes.iter().map(|size| Bill::expected(*size)), asked.memory_mib, whole);
     let sending: f64 = sizes.iter().map(|size| of_sending(*size)).sum();
-    Ok(Estimate {
-        files,
-        text_bytes: whole as f64 * scale,
-        dollars: (processed.total + sending) * scale,
-    })
+    Ok(Estimate { files, text_bytes: whole as f64 * scale, dollars: (processed.total + sending) * scale })
 }
 
 /// Whether the money may be spent.

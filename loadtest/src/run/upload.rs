@@ -7,7 +7,11 @@ use super::plan::Planned;
 use crate::generate::Text;
 
 /// Makes a file and puts it.
-pub(crate) async fn upload(s3: &aws_sdk_s3::Client, bucket: &str, file: &Planned) -> anyhow::Result<Uploaded> {
+pub(crate) async fn upload(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    file: &Planned,
+) -> anyhow::Result<Uploaded> {
     let text = Text::new(&file.spec)?;
     let mut object = Vec::new();
     object.extend_from_slice(text.header());

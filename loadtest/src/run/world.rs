@@ -71,7 +71,8 @@ impl World {
         match &self.target {
             Target::Sim(sim) => {
                 let older = older.map(|older| anyhow::Ok(older.spec.metadata(&Text::new(&older.spec)?)));
-                let (etag, trace_id) = sim.send(&file.key, file.spec.metadata(text), older.transpose()?).await?;
+                let (etag, trace_id) =
+                    sim.send(&file.key, file.spec.metadata(text), older.transpose()?).await?;
                 let size = self.store.head(&source.object()).await?.map_or(0, |meta| meta.size);
                 (source.etag, source.size) = (etag, size);
                 Ok(Sent { source, trace_id, object_bytes: size, stale: None })

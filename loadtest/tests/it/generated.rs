@@ -108,7 +108,15 @@ fn clean_files_come_out_as_they_are() {
 #[test]
 fn the_engine_makes_of_dirty_files_what_is_expected() {
     for profile in PROFILES {
-        for dirt in ["1/4", "0.001", "1/7:ragged", "1/5:quotes", "2%:bytes", "1/1000:huge", "1/300:ragged,quotes,bytes,huge"] {
+        for dirt in [
+            "1/4",
+            "0.001",
+            "1/7:ragged",
+            "1/5:quotes",
+            "2%:bytes",
+            "1/1000:huge",
+            "1/300:ragged,quotes,bytes,huge",
+        ] {
             let rows = if profile == Profile::Wide { 3000 } else { 20_000 };
             let cleaned = check(&spec(profile.clone(), rows, Some(dirt)));
             assert!(cleaned.summary.counts.rows_rejected > 0, "{dirt}");

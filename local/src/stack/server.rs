@@ -99,7 +99,9 @@ impl Server {
         command.env("PATH", environment("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
         command.env("HOME", folder.path()).env("TMPDIR", &temporary).env("LANG", "C.UTF-8");
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
-        command.env("GATEWAY_PORT", port.to_string()).env("AWS_ENDPOINT_URL", options.functions_through.as_ref().unwrap_or(&endpoint));
+        command
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AWS_ENDPOINT_URL", options.functions_through.as_ref().unwrap_or(&endpoint));
         command.env("MINISTACK_REGION", REGION).env("MINISTACK_ACCOUNT_ID", ACCOUNT);
         // Without these two it listens on every address.
         command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");

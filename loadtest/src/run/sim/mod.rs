@@ -132,7 +132,11 @@ impl Sim {
         Ok((etag, trace_id))
     }
 
-    async fn put(&self, key: &str, mut metadata: BTreeMap<String, String>) -> anyhow::Result<(String, String)> {
+    async fn put(
+        &self,
+        key: &str,
+        mut metadata: BTreeMap<String, String>,
+    ) -> anyhow::Result<(String, String)> {
         let context = trace::root("upload");
         let span = context.span();
         span.set_attributes([

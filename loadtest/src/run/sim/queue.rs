@@ -83,7 +83,14 @@ impl Queue {
             let id = fastrand::u64(..);
             let visible_at = Instant::now() + delay;
             let (body, attributes) = (body.clone(), attributes.clone());
-            messages.push_back(Waiting { id, body, attributes, sent: Timestamp::now(), receives: 0, visible_at });
+            messages.push_back(Waiting {
+                id,
+                body,
+                attributes,
+                sent: Timestamp::now(),
+                receives: 0,
+                visible_at,
+            });
         }
         self.changed.notify_waiters();
     }
@@ -151,9 +158,10 @@ impl Queue {
 /// The batch as Lambda's event source hands it over.
 fn sqs_event(batch: &[Waiting]) -> Value {
     let records = batch.iter().map(|message| {
-        let attributes = message.attributes.iter().map(|(name, value)| {
-            (name.clone(), json!({ "dataType": "String", "stringValue": value }))
-        });
+        let attributes = message
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.clone(), json!({ "dataType": "String", "stringValue": value })));
         json!({
             "messageId": message.id.to_string(),
             "receiptHandle": message.id.to_string(),

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use common::contract::{ByteRange, ObjectRef};
 use common::sim::Input;
 use common::store::{
@@ -240,6 +239,7 @@ impl Store for GeneratedStore {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures::TryStreamExt as _;
 
     use super::*;
