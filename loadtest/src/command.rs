@@ -9,12 +9,15 @@ use clap::{Parser, Subcommand};
 use local::ending::exit_code;
 use local::terminal::Terminal;
 
+use crate::generate::command as generate;
 use crate::report::compare;
 use crate::report::document::Run;
 use crate::{report, rows, run, server, sim};
 
 const EXAMPLES: &str = "\
 Examples:
+  loadtest generate --size 100MB -o trips.csv
+                                           rows of taxi trips as a file; generate --help tells of other kinds
   loadtest run --files 20 --size 4MiB --report out.html
                                            files through the whole system on this machine, and the page about it
   loadtest run --target sim --size 64GiB   one file of any size, in flat memory
@@ -41,6 +44,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a file of any size and dirt, on disk, on standard output or in S3
+    Generate(generate::GenerateArgs),
+    /// Tell what Penstock must make of such a file, without the file
+    Expect(generate::ExpectArgs),
     /// Send files to a system, account for every row, and report
     Run(Box<run::Args>),
     /// Print the page of a run that was kept as JSON
@@ -74,15 +81,15 @@ enum Command {
 pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
     let done = match cli.command {
+        Command::Generate(args) => quiet_pipe(Box::pin(generate::generate(&args)).await),
+        Command::Expect(args) => quiet_pipe(Box::pin(generate::expect(&args)).await),
         Command::Run(args) => Box::pin(run::run(&args, &terminal)).await,
         Command::Report { run } => print_page(&run, &terminal),
         Command::Compare { before, after } => print_comparison(&before, &after, &terminal),
         Command::Sim(args) => Box::pin(sim::run(&args)).await,
-        Command::Rows(kind) => match rows::write(&kind, std::io::stdout().lock()) {
-            // Who closes a pipe has seen enough and wants no words.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
-            written => written.context("write to standard output").map(|()| true),
-        },
+        Command::Rows(kind) => quiet_pipe(
+            rows::write(&kind, std::io::stdout().lock()).context("write to standard output").map(|()| true),
+        ),
         Command::SimServer(args) => server::serve(&args).await.map(|()| true),
         Command::SimS3 => run::serve_s3().await.map(|()| true),
         Command::SimWorker(args) => Box::pin(run::work(&args)).await.map(|()| true),
@@ -116,6 +123,14 @@ fn print_comparison(
     terminal: &Terminal,
 ) -> anyhow::Result<bool> {
     terminal.print(compare::text(&kept(before)?, &kept(after)?).trim_end()).map(|()| true)
+}
+
+/// Who closes a pipe has seen enough and wants no words.
+fn quiet_pipe(done: anyhow::Result<bool>) -> anyhow::Result<bool> {
+    let is_closed = |error: &anyhow::Error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    if done.as_ref().err().is_some_and(is_closed) { Ok(true) } else { done }
 }
 
 #[cfg(test)]

@@ -81,6 +81,12 @@ impl Cycle {
         self.starts[row]
     }
 
+    /// Rows that begin within the first `bytes` of clean rows.
+    pub(super) fn rows_within(&self, bytes: usize) -> usize {
+        let rest = bytes % self.bytes();
+        bytes / self.bytes() * self.rows() + self.starts.partition_point(|start| *start < rest)
+    }
+
     /// Lines before a row of the cycle.
     pub(super) fn lines(&self, row: usize) -> u64 {
         self.lines[row]

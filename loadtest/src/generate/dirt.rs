@@ -202,6 +202,31 @@ pub(super) struct Spoiled {
     pub(super) fault: Fault,
 }
 
+/// Rows at a file's beginning by which a reader decides how the rest is to be read. There, what would mislead it is
+/// left out: their strata stay clean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet {
+    /// They tell the encoding: no bytes are bad.
+    pub(super) bytes: u64,
+    /// They tell the quotes: none is stray.
+    pub(super) quotes: u64,
+}
+
+/// The same in strata.
+#[derive(Debug, Clone, Copy)]
+struct QuietStrata(Quiet);
+
+impl QuietStrata {
+    /// How many strata have no such fault.
+    fn of(self, fault: Fault) -> u64 {
+        match fault {
+            Fault::BadByte | Fault::CutCharacter => self.0.bytes,
+            Fault::StrayQuote | Fault::EarlyQuote | Fault::Runaway | Fault::LongQuoted => self.0.quotes,
+            Fault::TooFew | Fault::TooMany | Fault::Long => 0,
+        }
+    }
+}
+
 /// Which rows of a file are spoiled.
 #[derive(Debug, Clone)]
 pub(super) struct Strata {
@@ -209,23 +234,26 @@ pub(super) struct Strata {
     rows: u64,
     /// How many there are.
     count: u64,
-    /// In the first so many, no bytes are bad: by them a reader decides what encoding the file has.
-    utf8: u64,
+    /// How many at the beginning have no such fault: see [`Quiet`].
+    quiet: QuietStrata,
     /// What is wrong, in turns.
     faults: Vec<Fault>,
     seed: u64,
 }
 
 impl Strata {
-    /// Those of a file of `rows` rows. Bytes are bad only from row `utf8_rows` on.
-    pub(super) fn new(dirt: &Dirt, seed: u64, rows: u64, utf8_rows: u64) -> Self {
+    /// Those of a file of `rows` rows.
+    pub(super) fn new(dirt: &Dirt, seed: u64, rows: u64, quiet: Quiet) -> Self {
         let kinds = dirt.kinds.iter().map(|kind| kind.faults());
         // Each kind takes turns among its own, so that all come round after the least common multiple of 2 and 3.
         let turns = (0..6).flat_map(|turn| kinds.clone().map(move |faults| faults[turn % faults.len()]));
         Self {
             rows: dirt.one_in,
             count: rows / dirt.one_in,
-            utf8: utf8_rows.div_ceil(dirt.one_in),
+            quiet: QuietStrata(Quiet {
+                bytes: quiet.bytes.div_ceil(dirt.one_in),
+                quotes: quiet.quotes.div_ceil(dirt.one_in),
+            }),
             faults: turns.collect(),
             seed: at(seed, u64::MAX),
         }
@@ -235,7 +263,7 @@ impl Strata {
     fn spoiled(&self, stratum: u64) -> Option<Spoiled> {
         let turn = usize::try_from(stratum % self.faults.len() as u64).unwrap_or_default();
         let fault = self.faults[turn];
-        if stratum >= self.count || (stratum < self.utf8 && is_bytes(fault)) {
+        if stratum >= self.count || stratum < self.quiet.of(fault) {
             return None;
         }
         // The last row stays clean, so that each spoiled one is followed by a row of its own stratum.
@@ -265,18 +293,16 @@ impl Strata {
     /// Rows before `row` with a fault of which `is` is true.
     pub(super) fn count_before(&self, row: u64, is: impl Fn(Fault) -> bool) -> u64 {
         let stratum = (row / self.rows).min(self.count);
-        let in_first = |strata: u64, is: &dyn Fn(Fault) -> bool| {
-            let length = self.faults.len() as u64;
-            let rest = self.faults.iter().take(usize::try_from(strata % length).unwrap_or_default());
-            let all = self.faults.iter().filter(|fault| is(**fault)).count() as u64;
-            strata / length * all + rest.filter(|fault| is(**fault)).count() as u64
-        };
-        let left_out = in_first(stratum.min(self.utf8), &|fault| is_bytes(fault) && is(fault));
+        let length = self.faults.len() as u64;
+        let whole: u64 = (0..length)
+            .zip(&self.faults)
+            .filter(|(_, fault)| is(**fault))
+            .map(|(turn, fault)| {
+                let of_turn = |strata: u64| strata.saturating_sub(turn).div_ceil(length);
+                of_turn(stratum) - of_turn(stratum.min(self.quiet.of(*fault)))
+            })
+            .sum();
         let last = self.spoiled(stratum).filter(|spoiled| spoiled.row < row && is(spoiled.fault));
-        in_first(stratum, &is) - left_out + u64::from(last.is_some())
+        whole + u64::from(last.is_some())
     }
-}
-
-fn is_bytes(fault: Fault) -> bool {
-    matches!(fault, Fault::BadByte | Fault::CutCharacter)
 }

@@ -5,10 +5,15 @@
 //! - [`Text`]: its text. `cycle`: rows whose lengths come round, which is what makes it quick and its places known;
 //!   `profile`, `sample`: what the rows look like; `dirt`: which are spoiled, and how; `random`: what they are drawn by.
 //! - [`Expectation`]: what the processor must make of it.
+//! - [`pack`]: a text as a file, compressed or not; `output`: where the file goes; `command`: `loadtest generate` and
+//!   `loadtest expect`.
 
+pub(crate) mod command;
 mod cycle;
 mod dirt;
 mod expect;
+mod output;
+mod pack;
 mod profile;
 mod random;
 mod sample;
@@ -17,6 +22,7 @@ mod text;
 
 pub use dirt::{Dirt, Kind};
 pub use expect::{Expectation, Hashes, Reject};
+pub use pack::pack;
 pub use profile::Profile;
 pub use sample::Sample;
 pub use spec::{Compression, Length, Spec, SpecArgs};

@@ -116,6 +116,11 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
+    /// Where the sample lies, where there is one.
+    pub(super) fn sample(&self) -> Option<&PathBuf> {
+        self.from.as_ref()
+    }
+
     /// The spec. Reads the sample, where there is one.
     ///
     /// # Errors

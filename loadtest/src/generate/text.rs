@@ -7,12 +7,13 @@ use bytes::Bytes;
 use common::sim::Input;
 
 use super::cycle::Cycle;
-use super::dirt::{Fate, LONG_BYTES, Spoiled, Strata};
+use super::dirt::{Fate, LONG_BYTES, Quiet, Spoiled, Strata};
 use super::profile::Plan;
 use super::spec::{Length, Spec};
 
-/// The processor looks at so much of a text to tell its encoding: see `docs/dialects.md`.
-const SNIFFED_BYTES: usize = 512 * 1024;
+/// The processor looks at so much of a text to tell its encoding, and its quotes: see `docs/dialects.md`.
+const ENCODING_BYTES: usize = 512 * 1024;
+const DIALECT_BYTES: usize = 128 * 1024;
 
 /// No file has more rows: their serial numbers have twelve digits.
 const MAX_ROWS: u64 = 800_000_000_000;
@@ -71,8 +72,9 @@ impl Text {
     }
 
     fn strata(&self, dirt: &super::Dirt, rows: u64) -> Strata {
-        let utf8_rows = SNIFFED_BYTES.div_ceil(self.cycle.bytes()) * self.cycle.rows();
-        Strata::new(dirt, self.seed, rows, utf8_rows as u64)
+        let first = |bytes| self.cycle.rows_within(bytes) as u64;
+        let quiet = Quiet { bytes: first(ENCODING_BYTES), quotes: first(DIALECT_BYTES) };
+        Strata::new(dirt, self.seed, rows, quiet)
     }
 
     /// Rows, the header not counted.
