@@ -10,7 +10,15 @@ use crate::store::S3Store;
 
 /// Region, credentials and endpoints from the environment, and an HTTP client.
 pub async fn sdk_config() -> aws_config::SdkConfig {
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    sdk_config_in(None).await
+}
+
+/// As [`sdk_config`], in another region than the environment's, if one is given.
+pub async fn sdk_config_in(region: Option<String>) -> aws_config::SdkConfig {
+    let mut config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    if let Some(region) = region {
+        config = config.region(aws_config::Region::new(region));
+    }
     config.http_client(http_client()).timeout_config(time_outs()).load().await
 }
 

@@ -30,11 +30,13 @@ async fn run() -> Result<(), Error> {
         .alert_topic_arn
         .as_ref()
         .map(|arn| -> Arc<dyn Topic> { Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), arn)) });
-    // For as long as the process lives.
-    let consumer: &Consumer = Box::leak(Box::new(Consumer::new(store, alerts, &config)));
-    let handle = async |event: LambdaEvent<_>| {
-        let invocation = Invocation::new(&event.context);
-        consumer.handle(event.payload, &invocation).await.map_err(Error::from)
+    let consumer = Arc::new(Consumer::new(store, alerts, &config));
+    let handle = move |event: LambdaEvent<_>| {
+        let consumer = Arc::clone(&consumer);
+        async move {
+            let invocation = Invocation::new(&event.context);
+            consumer.handle(event.payload, &invocation).await.map_err(Error::from)
+        }
     };
-    Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "pubsub" }).run().await
+    Runtime::new(service_fn(handle)).layer(InvocationLayer::new("pubsub")).run().await
 }

@@ -37,7 +37,7 @@ enum Command {
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
     Up(up::Args),
-    /// Draw a file's trace, as the last `up` or `demo` received it
+    /// Draw a file's trace: this machine's last, or a deployed stage's from X-Ray
     Trace(trace::Args),
     /// Print a completion script for a shell
     #[command(
@@ -56,7 +56,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Process(args) => Box::pin(process::run(*args, &terminal)).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
-        Command::Trace(args) => trace::run(&args, &terminal),
+        Command::Trace(args) => Box::pin(trace::run(&args, &terminal)).await,
         Command::Completions { shell } => complete(shell, &terminal),
     };
     match ending {

@@ -8,8 +8,8 @@
 //! - [`up`]: the whole system, to play with.
 //! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
-//! - [`trace`]: one file's trace, as it was received last; [`mod@waterfall`] and `page`: a trace,
-//!   drawn in the terminal and as a page.
+//! - [`trace`]: one file's trace, from this machine or from X-Ray; [`mod@waterfall`]: drawn in the terminal;
+//!   [`page`]: pages that need nothing else, the trace's among them.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
 
@@ -17,7 +17,7 @@ pub mod command;
 pub mod demo;
 pub mod ending;
 pub mod interrupt;
-mod page;
+pub mod page;
 pub mod process;
 pub mod stack;
 pub mod terminal;

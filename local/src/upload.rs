@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use aws_sdk_s3::primitives::ByteStream;
 use common::trace::{self, XRAY_HEADER, xray_header};
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 
 /// What S3 said of a file, and where its trace begins.
 #[derive(Debug, Clone)]
@@ -27,24 +27,16 @@ pub async fn upload(
     key: &str,
     body: ByteStream,
 ) -> anyhow::Result<Uploaded> {
-    upload_with(s3, bucket, key, BTreeMap::new(), body).await
-}
-
-/// As [`upload`], with metadata of the object's own.
-pub async fn upload_with(
-    s3: &aws_sdk_s3::Client,
-    bucket: &str,
-    key: &str,
-    mut metadata: BTreeMap<String, String>,
-    body: ByteStream,
-) -> anyhow::Result<Uploaded> {
-    let context = trace::root("upload");
+    // Whoever uploads does not wait for what comes of it: that is what a producer is.
+    let builder = SpanBuilder::from_name("upload").with_kind(SpanKind::Producer);
+    let context = trace::span(builder, &Context::new());
     let span = context.span();
     span.set_attributes([
         KeyValue::new("aws.s3.bucket", bucket.to_owned()),
         KeyValue::new("aws.s3.key", key.to_owned()),
     ]);
     let mut put = s3.put_object().bucket(bucket).key(key).body(body);
+    let mut metadata = BTreeMap::new();
     trace::inject(span.span_context(), &mut metadata);
     for (name, value) in metadata {
         put = put.metadata(name, value);
@@ -53,7 +45,8 @@ pub async fn upload_with(
     let put = put.customize().mutate_request(move |request| {
         request.headers_mut().insert(XRAY_HEADER, header.clone());
     });
-    let put = Box::pin(put.send()).await.with_context(|| format!("put {key}"))?;
+    let put = Box::pin(put.send()).await.inspect_err(|error| trace::fail(&context, error));
+    let put = put.with_context(|| format!("put {key}"))?;
     span.end();
     Ok(Uploaded {
         trace_id: span.span_context().trace_id().to_string(),

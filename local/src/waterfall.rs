@@ -58,6 +58,17 @@ fn under<'a>(
     }
 }
 
+/// Nanoseconds as people read them.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
+    match seconds {
+        0.0 => "0".into(),
+        _ if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        _ if seconds < 100.0 => format!("{seconds:.2} s"),
+        _ => format!("{}:{:02} min", nanoseconds / 60_000_000_000, nanoseconds / 1_000_000_000 % 60),
+    }
+}
+
 fn line(row: &Row<'_>, start: u64, end: u64) -> String {
     let Row { span, depth } = row;
     let whole = end.saturating_sub(start).max(1);
@@ -69,9 +80,9 @@ fn line(row: &Row<'_>, start: u64, end: u64) -> String {
     let to = column(span.end).max(from + 1);
     let bar = format!("{}{}", " ".repeat(from), "━".repeat(to - from));
     let name: String = format!("{}{}", "  ".repeat(*depth), row.name()).chars().take(NAME).collect();
-    let took = Duration::from_nanos(span.end.saturating_sub(span.start));
+    let took = duration(span.end.saturating_sub(span.start));
     let mark = span.error.as_ref().map(|_| " failed").unwrap_or_default();
-    format!("{name:<NAME$} {bar:<BAR$} {:>8.1} ms{mark}", took.as_secs_f64() * 1e3)
+    format!("{name:<NAME$} {bar:<BAR$} {took:>10}{mark}")
 }
 
 #[cfg(test)]
