@@ -132,6 +132,18 @@ pub enum ProblemKind {
     Wrong,
 }
 
+impl ProblemKind {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Doubled => "doubled",
+            Self::Late => "late",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
 /// Sums over all files that were through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
@@ -237,6 +249,13 @@ pub struct FileRun {
     pub trace_id: String,
     /// Whether every row is accounted for.
     pub accounted: bool,
+}
+
+impl FileRun {
+    /// From its upload to the last that came of it, in seconds; endless, if nothing did.
+    pub fn took(&self) -> f64 {
+        self.catalogue_seconds.or(self.receipt_seconds).unwrap_or(f64::INFINITY)
+    }
 }
 
 /// A file's trace.

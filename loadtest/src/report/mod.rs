@@ -3,19 +3,16 @@
 //! # Layout
 //!
 //! - [`document`]: the run as JSON; everything else here is a pure function of it.
-//! - [`page`]: one self-contained page; `chart`: its drawings.
+//! - [`page`]: one self-contained page.
 //! - [`table`]: a line a file, as CSV.
-//! - `waterfall`: the traces of the slowest files.
 //! - [`summary`]: for the terminal.
 //! - [`compare`]: two runs, and what of their difference is noise.
 
-mod chart;
 pub mod compare;
 pub mod document;
 pub mod page;
 pub mod summary;
 pub mod table;
-mod waterfall;
 
 /// Bytes with a decimal unit, as rates and sizes of text are told.
 pub(crate) fn bytes(bytes: f64) -> String {

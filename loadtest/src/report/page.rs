@@ -2,60 +2,33 @@
 
 use std::fmt::Write as _;
 
-use super::chart::Chart;
-use super::document::{FileRun, Percentiles, Problem, ProblemKind, Repeats, Run, rank};
+use local::page::{Chart, Line, Page, Part, escaped, stacked, table, tiles, waterfall};
+
+use super::document::{FileRun, Percentiles, Repeats, Run, rank};
 use super::{binary_bytes, bytes, duration};
 
 /// Files that are listed, the slowest first.
 const LISTED: usize = 10;
 /// Problems that are listed.
 const PROBLEMS: usize = 100;
-
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1c2024;--dim:#60646c;--rule:#d9dce0;--paper:#fff;--own:#3b82c4;--other:#c2700c;--bad:#c62f2f;--good:#1a7f4b}
-@media(prefers-color-scheme:dark){:root{--ink:#edeef0;--dim:#a0a4ab;--rule:#3a3f46;--paper:#16181b;--own:#6aa9e0;--other:#e8a04c;--bad:#f07070;--good:#5cc98f}}
-*{box-sizing:border-box}body{margin:0 auto;padding:1rem;max-width:70rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}p{color:var(--dim);margin:.2rem 0 .8rem;overflow-wrap:anywhere}
-.verdict{font-weight:600;color:var(--good)}.verdict.bad{color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.6rem;margin:1rem 0}
-.tiles div{border:1px solid var(--rule);border-radius:6px;padding:.5rem .7rem;color:var(--dim);font-size:.85rem}
-.tiles b{display:block;color:var(--ink);font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:1.2rem}
-figure{margin:0;min-width:0;break-inside:avoid}figcaption{color:var(--dim);font-size:.9rem}figcaption b{color:var(--ink);font-weight:600;margin-right:.4rem}
-svg{width:100%;display:block;overflow:hidden}text{fill:var(--ink);font:14px system-ui,sans-serif}
-text.d{fill:var(--dim);font-size:12px}text.t{fill:var(--dim);text-anchor:end}line{stroke:var(--rule)}
-path{fill:none;stroke-width:2;vector-effect:non-scaling-stroke}path.l0{stroke:var(--own)}path.l1{stroke:var(--other)}
-path.bound{stroke:var(--dim);stroke-dasharray:4 4;stroke-width:1}rect{fill:var(--own)}rect.bad{fill:var(--bad)}
-.legend{font-size:.85rem;margin:.2rem 0}.legend span{margin-right:1rem;border-top:3px solid var(--own);padding-top:1px}
-.legend span.l1{border-color:var(--other)}.legend span.bound{border-top:2px dashed var(--dim)}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-td,th{padding:.15rem .9rem .15rem 0;vertical-align:top;text-align:left;font-weight:400}th,td:first-child{color:var(--dim)}
-table.files td:first-child{color:var(--ink);overflow-wrap:anywhere;min-width:10rem}table.files td+td,table.files th+th{text-align:right;white-space:nowrap}
-details{border-top:1px solid var(--rule);padding:.4rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
-@media print{body{max-width:none;padding:0;font-size:12px}details{break-inside:avoid}}";
+/// Points of a line: more than a page has room for helps nobody.
+const POINTS: usize = 120;
 
 /// The page of a run.
 pub fn page(run: &Run) -> String {
-    let title = format!("Penstock under load: {}", told(run));
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{title}</title><style>{STYLE}</style>\n<h1>{title}</h1>\n",
-        title = escaped(&title),
-    );
-    page.push_str(&verdict(run));
-    page.push_str(&tiles(run));
-    page.push_str("<div class=\"charts\">\n");
-    let charts = [throughput(run), memory(run), latency(run), queue(run)];
-    charts.iter().filter_map(Chart::figure).for_each(|figure| page.push_str(&figure));
-    page.push_str("</div>\n");
-    page.push_str(&latencies(run));
-    page.push_str(&slowest(run));
-    page.push_str(&repeats(run));
-    page.push_str(&cost(run));
-    page.push_str(&setup(run));
-    page.push_str("</html>\n");
-    page
+    let mut page = Page::new(&format!("Penstock under load: {}", told(run)), &run.started_at.to_string());
+    page.add(&verdict(run));
+    page.add(&figures(run));
+    throughput(&mut page, run);
+    memory(&mut page, run);
+    latency(&mut page, run);
+    queue(&mut page, run);
+    page.section("Rows", &rows(run));
+    page.section("Slowest files", &slowest(run));
+    repeats(&mut page, run);
+    page.section("Cost", &cost(run));
+    page.section("Configuration and machine", &setup(run));
+    page.finish()
 }
 
 /// What was sent where, in a line.
@@ -71,165 +44,177 @@ fn told(run: &Run) -> String {
 
 fn verdict(run: &Run) -> String {
     let verdict = &run.verdict;
-    let mut html = String::new();
-    let (class, words) = if verdict.clean { ("", "every row accounted for") } else { (" bad", "NOT clean") };
-    write!(
-        html,
-        "<p><span class=\"verdict{class}\">{words}</span>: {} lost, {} doubled, {} late, {} otherwise wrong, {} uploads left open",
+    let (class, words) =
+        if verdict.clean { ("good", "✔ every row accounted for") } else { ("bad", "✘ NOT clean") };
+    let mut markup = format!(
+        "<p><b class=\"{class}\">{words}</b>: {} lost, {} doubled, {} late, {} otherwise wrong, {} uploads left open",
         verdict.lost, verdict.doubled, verdict.late, verdict.wrong, verdict.open_uploads
-    )
-    .unwrap_or_default();
+    );
+    if verdict.open_uploads_of_killed > 0 {
+        let count = verdict.open_uploads_of_killed;
+        write!(markup, "; and {count} of invocations that chaos killed, which the lifecycle rule aborts")
+            .unwrap_or_default();
+    }
     if run.interrupted {
-        write!(html, "; broken off, with {} files under way", verdict.unfinished).unwrap_or_default();
+        write!(markup, "; broken off, with {} files under way", verdict.unfinished).unwrap_or_default();
     }
-    write!(html, ". {}</p>\n", escaped(&run.started_at.to_string())).unwrap_or_default();
-    if !verdict.problems.is_empty() {
-        html.push_str(&problems(&verdict.problems));
-    }
-    html
-}
-
-fn problems(problems: &[Problem]) -> String {
-    let rows = problems.iter().take(PROBLEMS).map(|problem| {
-        let kind = match problem.kind {
-            ProblemKind::Lost => "lost",
-            ProblemKind::Doubled => "doubled",
-            ProblemKind::Late => "late",
-            ProblemKind::Wrong => "wrong",
-        };
+    markup.push_str("</p>\n");
+    let problems = verdict.problems.iter().take(PROBLEMS).map(|problem| {
         let place = problem.byte_offset.map(|offset| format!("byte {offset}")).unwrap_or_default();
-        [problem.file.clone(), kind.into(), place, problem.what.clone()]
+        vec![problem.file.clone(), problem.kind.name().to_owned(), place, problem.what.clone()]
     });
-    table("", &["file", "kind", "where", "what"], rows)
-}
-
-/// A table: every cell is other people's text.
-fn table<const N: usize>(class: &str, names: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut html = format!("<div class=\"scroll\"><table class=\"{class}\"><tr>");
-    names.iter().for_each(|name| write!(html, "<th>{name}</th>").unwrap_or_default());
-    html.push_str("</tr>\n");
-    for row in rows {
-        html.push_str("<tr>");
-        row.iter().for_each(|cell| write!(html, "<td>{}</td>", escaped(cell)).unwrap_or_default());
-        html.push_str("</tr>\n");
+    let problems: Vec<Vec<String>> = problems.collect();
+    if !problems.is_empty() {
+        markup.push_str(&table(&["file", "kind", "where", "what"], &problems));
     }
-    html + "</table></div>\n"
+    markup
 }
 
-fn tiles(run: &Run) -> String {
+fn figures(run: &Run) -> String {
     let totals = &run.totals;
     let median = |times: Option<Percentiles>| times.map_or("–".into(), |times| duration(times.p50));
-    let tiles = [
-        (format!("{}/s", bytes(totals.text_bytes_per_second)), "of text, whole run"),
-        (binary_bytes(totals.peak_memory_bytes as f64), "peak memory of a processor"),
-        (median(run.to_receipt()), "upload → receipt, median"),
-        (median(run.to_catalogue()), "upload → catalogue, median"),
-        (grouped(totals.rows_in), "rows in"),
-        (grouped(totals.rows_rejected), "rows rejected"),
-        (format!("${:.2}", run.cost.per_tb), "a TB, at list prices"),
-        (duration(run.seconds), "in all"),
-    ];
-    let mut html = "<div class=\"tiles\">".to_owned();
-    for (value, name) in tiles {
-        write!(html, "<div><b>{value}</b>{name}</div>").unwrap_or_default();
-    }
-    html + "</div>\n"
+    tiles(&[
+        ("text a second, whole run", format!("{}/s", bytes(totals.text_bytes_per_second))),
+        ("peak memory of a processor", binary_bytes(totals.peak_memory_bytes as f64)),
+        ("upload → receipt, median", median(run.to_receipt())),
+        ("upload → catalogue, median", median(run.to_catalogue())),
+        ("a TB at list prices", format!("${:.2}", run.cost.per_tb)),
+        ("in all", duration(run.seconds)),
+    ])
 }
 
-fn throughput(run: &Run) -> Chart<'_> {
-    let seen = if run.configuration.target == "sim" { "read from S3" } else { "of files that are through" };
-    Chart {
-        title: "Throughput",
-        told: format!("bytes {seen}, by the second"),
-        lines: vec![("throughput", run.rates())],
-        bound: None,
-        x: duration,
-        y: |value| format!("{}/s", bytes(value)),
-    }
+/// A paragraph, which is text.
+fn said(text: &str) -> String {
+    format!("<p class=\"dim\">{}</p>\n", escaped(text))
 }
 
-fn memory(run: &Run) -> Chart<'_> {
-    let points = run.samples.iter().filter_map(|sample| Some((sample.seconds, sample.memory_bytes? as f64)));
-    let budget = run.configuration.memory_mib as f64 * 1024.0 * 1024.0;
-    let points: Vec<_> = points.collect();
-    let highest = points.iter().map(|(_, bytes)| *bytes).fold(0.0, f64::max);
-    // A budget far above would press the line to the ground.
-    let bound = (highest * 4.0 > budget).then(|| (format!("budget, {}", binary_bytes(budget)), budget));
-    Chart {
-        title: "Memory",
-        told: format!("resident, of the largest processor; its budget is {}", binary_bytes(budget)),
-        lines: vec![("memory", points)],
-        bound,
-        x: duration,
-        y: binary_bytes,
+/// Up to [`POINTS`] points: of each run of neighbours the last place, and what `of` makes of their heights.
+fn thinned(points: &[(f64, f64)], of: fn(&[(f64, f64)]) -> f64) -> Vec<(f64, f64)> {
+    let step = points.len().div_ceil(POINTS).max(1);
+    points.chunks(step).map(|run| (run[run.len() - 1].0, of(run))).collect()
+}
+
+fn highest(points: &[(f64, f64)]) -> f64 {
+    points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
+}
+
+fn mean(points: &[(f64, f64)]) -> f64 {
+    points.iter().map(|(_, value)| *value).sum::<f64>() / points.len().max(1) as f64
+}
+
+fn throughput(page: &mut Page, run: &Run) {
+    let points = thinned(&run.rates(), mean);
+    if points.len() < 2 {
+        return;
     }
+    let seen = if run.configuration.target == "sim" { "read from S3" } else { "of files that were through" };
+    let chart = Chart {
+        name: "throughput over time",
+        lines: vec![Line { name: seen, points }],
+        x: &duration,
+        y: &|rate| format!("{:.0}", rate / 1e6),
+    };
+    page.section("Throughput, MB/s", &chart.svg());
+}
+
+fn memory(page: &mut Page, run: &Run) {
+    let seen = run.samples.iter().filter_map(|sample| Some((sample.seconds, sample.memory_bytes? as f64)));
+    let seen: Vec<(f64, f64)> = seen.collect();
+    let points = thinned(&seen, highest);
+    if points.len() < 2 {
+        return;
+    }
+    let budget = run.configuration.memory_mib;
+    let mib = |bytes: f64| format!("{:.0}", bytes / 1024.0 / 1024.0);
+    let chart = Chart {
+        name: "memory over time",
+        lines: vec![Line { name: "resident, the largest processor", points }],
+        x: &duration,
+        y: &mib,
+    };
+    let text = format!("Its budget is {budget} MiB; the highest that was seen, {} MiB.", mib(highest(&seen)));
+    page.section("Memory, MiB", &(said(&text) + &chart.svg()));
 }
 
 /// Each share of the files, and in what time they were through.
-fn latency(run: &Run) -> Chart<'_> {
+fn latency(page: &mut Page, run: &Run) {
     let curve = |of: fn(&FileRun) -> Option<f64>| -> Vec<(f64, f64)> {
         let mut times: Vec<f64> = run.files.iter().filter_map(of).collect();
         times.sort_by(f64::total_cmp);
-        if times.len() < 2 {
-            return Vec::new();
-        }
-        (0..=100_u32)
-            .filter_map(|percent| Some((f64::from(percent), rank(&times, f64::from(percent) / 100.0)?)))
-            .collect()
+        let at = |percent: u32| Some((f64::from(percent), rank(&times, f64::from(percent) / 100.0)?));
+        (0..=100).step_by(5).filter_map(at).collect()
     };
-    Chart {
-        title: "Latency",
-        told: "in how long which share of the files was through".into(),
+    let receipt = curve(|file| file.receipt_seconds);
+    let catalogue = curve(|file| file.catalogue_seconds);
+    let row = |name: &str, times: Percentiles| {
+        let times = [times.p50, times.p90, times.p99, times.max].map(duration);
+        [name.to_owned()].into_iter().chain(times).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = [
+        run.to_receipt().map(|times| row("upload → receipt", times)),
+        run.to_catalogue().map(|times| row("upload → catalogue", times)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut markup = table(&["", "median", "90 %", "99 %", "slowest"], &rows);
+    if run.files.len() > 1 && !receipt.is_empty() {
+        let chart = Chart {
+            name: "latency distribution",
+            lines: vec![
+                Line { name: "upload → receipt", points: receipt },
+                Line { name: "upload → catalogue", points: catalogue },
+            ],
+            x: &|percent| format!("{percent:.0} %"),
+            y: &|seconds| format!("{seconds:.1}"),
+        };
+        markup = said("In how many seconds which share of the files was through.") + &chart.svg() + &markup;
+    }
+    page.section("Latency, s", &markup);
+}
+
+fn queue(page: &mut Page, run: &Run) {
+    let of = |of: fn(&super::document::Sample) -> Option<u64>| -> Vec<(f64, f64)> {
+        let points = run.samples.iter().filter_map(|sample| Some((sample.seconds, of(sample)? as f64)));
+        thinned(&points.collect::<Vec<_>>(), highest)
+    };
+    let messages = of(|sample| sample.queue);
+    if messages.len() < 2 {
+        return;
+    }
+    let chart = Chart {
+        name: "queue over time",
         lines: vec![
-            ("upload → receipt", curve(|file| file.receipt_seconds)),
-            ("upload → catalogue", curve(|file| file.catalogue_seconds)),
+            Line { name: "messages for the consumer", points: messages },
+            Line { name: "files under way", points: of(|sample| Some(sample.under_way)) },
         ],
-        bound: None,
-        x: |percent| format!("{percent:.0} %"),
-        y: duration,
-    }
-}
-
-fn queue(run: &Run) -> Chart<'_> {
-    let points = run.samples.iter().filter_map(|sample| Some((sample.seconds, sample.queue? as f64)));
-    let under_way = run.samples.iter().map(|sample| (sample.seconds, sample.under_way as f64));
-    Chart {
-        title: "Queue",
-        told: "messages for the consumer, and files under way".into(),
-        lines: vec![("messages", points.collect()), ("files under way", under_way.collect())],
-        bound: None,
-        x: duration,
-        y: |value| format!("{value:.1}"),
-    }
-}
-
-fn latencies(run: &Run) -> String {
-    let row = |name: &str, times: Option<Percentiles>| {
-        times.map(|times| {
-            [
-                name.to_owned(),
-                duration(times.p50),
-                duration(times.p90),
-                duration(times.p99),
-                duration(times.max),
-            ]
-        })
+        x: &duration,
+        y: &|count| format!("{count:.1}").trim_end_matches(".0").to_owned(),
     };
-    let rows = [row("upload → receipt", run.to_receipt()), row("upload → catalogue", run.to_catalogue())];
-    let names = ["", "median", "90 %", "99 %", "slowest"];
-    format!("<h2>Latency</h2>\n{}", table("files", &names, rows.into_iter().flatten()))
+    page.section("Queue", &chart.svg());
+}
+
+fn rows(run: &Run) -> String {
+    let totals = &run.totals;
+    let parts =
+        [Part { name: "out", value: totals.rows_out }, Part { name: "rejected", value: totals.rows_rejected }];
+    let sum = format!(
+        "{} rows in = {} out + {} rejected",
+        grouped(totals.rows_in),
+        grouped(totals.rows_out),
+        grouped(totals.rows_rejected)
+    );
+    said(&sum) + &stacked("rows", &parts, &grouped)
 }
 
 fn slowest(run: &Run) -> String {
     let mut files: Vec<&FileRun> = run.files.iter().collect();
-    let time = |file: &FileRun| file.catalogue_seconds.or(file.receipt_seconds).unwrap_or(f64::INFINITY);
-    files.sort_by(|a, b| time(b).total_cmp(&time(a)));
+    files.sort_by(|a, b| b.took().total_cmp(&a.took()));
     let seconds = |seconds: Option<f64>| seconds.map_or("–".into(), duration);
     let rows = files.iter().take(LISTED).map(|file| {
-        [
+        vec![
             file.key.clone(),
             file.kind.clone(),
-            bytes(file.text_bytes as f64),
             seconds(file.receipt_seconds),
             seconds(file.catalogue_seconds),
             seconds(file.processor_seconds),
@@ -237,22 +222,21 @@ fn slowest(run: &Run) -> String {
             file.rows_rejected.map_or("–".into(), grouped),
         ]
     });
-    let names = ["file", "kind", "text", "→ receipt", "→ catalogue", "processor", "rows", "rejected"];
-    let mut html = format!("<h2>Slowest files</h2>\n{}", table("files", &names, rows));
+    let names = ["file", "kind", "→ receipt", "→ catalogue", "processor", "rows", "rejected"];
+    let mut markup = table(&names, &rows.collect::<Vec<_>>());
     for trace in &run.traces {
         write!(
-            html,
+            markup,
             "<details open><summary>{}</summary>\n{}</details>\n",
             escaped(&trace.key),
-            super::waterfall::drawing(&trace.spans)
+            waterfall(&trace.spans)
         )
         .unwrap_or_default();
     }
-    html
+    markup
 }
 
-fn repeats(run: &Run) -> String {
-    let mut html = String::new();
+fn repeats(page: &mut Page, run: &Run) {
     if let Some(repeats) = &run.repeats {
         let Repeats {
             republished,
@@ -262,42 +246,40 @@ fn repeats(run: &Run) -> String {
             consumer_retries,
             request_retries,
         } = *repeats;
-        let rows = [
+        let counts = [
             ("events of files that were done before", republished),
             ("events that something newer had replaced", superseded),
-            ("invocations of the processor that failed, and were tried again", processor_retries),
+            ("invocations of the processor that failed and were tried again", processor_retries),
             ("requests to S3 that the processor made again", request_retries),
             ("messages that were done before", done_before),
             ("messages that were put back", consumer_retries),
         ];
-        html.push_str("<h2>Duplicates and retries</h2>\n");
-        let rows = rows.into_iter().map(|(name, count)| [name.to_owned(), grouped(count)]);
-        html.push_str(&table("", &["what happened", "times"], rows));
+        let rows = counts.into_iter().map(|(name, count)| vec![name.to_owned(), grouped(count)]);
+        page.section("Duplicates and retries", &table(&["what happened", "times"], &rows.collect::<Vec<_>>()));
     }
     if !run.configuration.chaos.is_empty() {
-        html.push_str("<h2>Chaos</h2>\n");
         let rows = run.configuration.chaos.iter().map(|(kind, rate)| {
             let injected = run.faults.get(kind).copied().unwrap_or_default();
-            [kind.clone(), format!("{:.1} %", rate * 100.0), grouped(injected)]
+            vec![kind.clone(), format!("{:.1} %", rate * 100.0), grouped(injected)]
         });
-        html.push_str(&table("", &["fault", "rate asked for", "injected"], rows));
+        let names = ["fault", "rate asked for", "injected"];
+        page.section("Chaos", &table(&names, &rows.collect::<Vec<_>>()));
     }
-    html
 }
 
 fn cost(run: &Run) -> String {
     let cost = &run.cost;
-    let rows = [
+    let dollars = [
         ("functions' seconds", cost.compute),
         ("S3 requests", cost.s3_requests),
         ("Lambda, SNS and SQS requests, logs", cost.rest),
         ("together", cost.total),
         ("for a TB of text", cost.per_tb),
     ];
-    let rows = rows.into_iter().map(|(name, dollars)| [name.to_owned(), format!("${dollars:.6}")]);
-    let told = "By the list prices of us-east-1 for arm64 (docs/operations.md), without storage and the free tier, from \
-                what the receipts say that the processor took here.";
-    format!("<h2>Cost</h2>\n<p>{told}</p>\n{}", table("", &["what", "dollars"], rows))
+    let rows = dollars.into_iter().map(|(name, dollars)| vec![name.to_owned(), format!("{dollars:.6}")]);
+    let text = "By the list prices of us-east-1 for arm64 (docs/operations.md), without storage and the free tier, from \
+                the seconds that the receipts say the processor took here.";
+    said(text) + &table(&["what", "dollars"], &rows.collect::<Vec<_>>())
 }
 
 fn setup(run: &Run) -> String {
@@ -319,8 +301,8 @@ fn setup(run: &Run) -> String {
     if let Some(stack) = &asked.stack {
         rows.insert(1, ("stack", format!("{stack} in {}", or_none(asked.region.clone()))));
     }
-    let rows = rows.into_iter().map(|(name, value)| [name.to_owned(), value]);
-    format!("<h2>Configuration and machine</h2>\n{}", table("", &["", ""], rows))
+    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
+    table(&[], &rows.collect::<Vec<_>>())
 }
 
 /// A number with its digits in groups.
@@ -328,23 +310,18 @@ fn grouped(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// Keys and messages are other people's text.
-pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::document::Verdict;
     use crate::report::document::tests::run;
+    use crate::report::document::{Problem, ProblemKind, Verdict};
 
     #[test]
     fn a_clean_run_says_so_and_draws_all_that_was_seen() {
         let page = page(&run(20));
         assert!(page.contains("every row accounted for") && !page.contains("NOT clean"));
-        for title in ["Throughput", "Memory", "Latency", "Queue"] {
-            assert!(page.contains(&format!("aria-label=\"{title}\"")), "{title}");
+        for name in ["throughput over time", "memory over time", "latency distribution", "queue over time"] {
+            assert!(page.contains(&format!("aria-label=\"{name}\"")), "{name}");
         }
         assert!(page.contains("loadtest/a&amp;b-6.csv"));
     }
@@ -377,14 +354,22 @@ mod tests {
             what: "row 12 is missing".into(),
         });
         let page = page(&run);
-        assert!(
-            page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing")
-        );
+        assert!(page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing"));
     }
 
     #[test]
     fn one_file_has_no_distribution_to_draw() {
         let page = page(&run(1));
-        assert!(!page.contains("aria-label=\"Latency\"") && page.contains("aria-label=\"Memory\""));
+        assert!(!page.contains("latency distribution") && page.contains("memory over time"));
+    }
+
+    #[test]
+    fn a_long_line_is_thinned_and_keeps_its_peak_and_its_end() {
+        let points: Vec<(f64, f64)> =
+            (0..10_000).map(|n| (f64::from(n), if n == 7777 { 9.0 } else { 1.0 })).collect();
+        let thin = thinned(&points, highest);
+        assert!(thin.len() <= POINTS);
+        assert_eq!(thin.iter().filter(|(_, value)| *value == 9.0).count(), 1);
+        assert_eq!(thin[thin.len() - 1].0, 9_999.0);
     }
 }

@@ -1,6 +1,6 @@
 //! A run for the terminal.
 
-use super::document::{Percentiles, ProblemKind, Run};
+use super::document::{Percentiles, Run};
 use super::{binary_bytes, bytes, duration};
 
 /// Problems that are listed.
@@ -46,12 +46,7 @@ fn verdict(run: &Run) -> Vec<String> {
     let verdict = &run.verdict;
     let mut lines = Vec::new();
     for problem in verdict.problems.iter().take(PROBLEMS) {
-        let kind = match problem.kind {
-            ProblemKind::Lost => "lost",
-            ProblemKind::Doubled => "doubled",
-            ProblemKind::Late => "late",
-            ProblemKind::Wrong => "wrong",
-        };
+        let kind = problem.kind.name();
         let place = problem.byte_offset.map(|offset| format!(" at byte {offset}")).unwrap_or_default();
         lines.push(format!("{kind}: {}{place}: {}", problem.file, problem.what));
     }

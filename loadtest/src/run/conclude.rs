@@ -158,9 +158,8 @@ fn repeats(spans: &[ReceivedSpan]) -> Repeats {
 
 /// The traces of the slowest files.
 fn traces(files: &[FileRun], world: &World) -> Vec<FileTrace> {
-    let time = |file: &FileRun| file.catalogue_seconds.or(file.receipt_seconds).unwrap_or(f64::INFINITY);
     let mut slowest: Vec<&FileRun> = files.iter().filter(|file| !file.trace_id.is_empty()).collect();
-    slowest.sort_by(|a, b| time(b).total_cmp(&time(a)));
+    slowest.sort_by(|a, b| b.took().total_cmp(&a.took()));
     let traces = slowest
         .into_iter()
         .take(TRACES)

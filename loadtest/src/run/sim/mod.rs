@@ -24,15 +24,13 @@ use bytes::Bytes;
 use common::aws;
 use common::contract::ObjectRef;
 use common::store::{Condition, NewObject, Payload, S3Store, Store};
-use common::trace;
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TraceContextExt as _;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chaos::{Chaos, Fault};
 use super::processes::Family;
 use super::proxy::Proxy;
+use super::upload::Root;
 use fleet::{Fleet, Launch};
 use queue::Queue;
 use server::Server;
@@ -132,23 +130,13 @@ impl Sim {
         Ok((etag, trace_id))
     }
 
-    async fn put(
-        &self,
-        key: &str,
-        mut metadata: BTreeMap<String, String>,
-    ) -> anyhow::Result<(String, String)> {
-        let context = trace::root("upload");
-        let span = context.span();
-        span.set_attributes([
-            KeyValue::new("aws.s3.bucket", INPUT_BUCKET),
-            KeyValue::new("aws.s3.key", key.to_owned()),
-        ]);
-        trace::inject(span.span_context(), &mut metadata);
+    async fn put(&self, key: &str, metadata: BTreeMap<String, String>) -> anyhow::Result<(String, String)> {
+        let root = Root::begin(INPUT_BUCKET, key);
+        let metadata = root.describe(metadata);
         let new = NewObject { object: ObjectRef::new(INPUT_BUCKET, key), content_type: "text/csv", metadata };
         let written = self.store.put(&new, Payload::new(Bytes::new()), &Condition::Always).await;
         let written = written.with_context(|| format!("put {key}"))?;
-        span.end();
-        Ok((written.etag, span.span_context().trace_id().to_string()))
+        Ok((written.etag, root.end()))
     }
 
     /// As S3 tells of a new object. Keys of a run need no escapes.
