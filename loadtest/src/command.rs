@@ -16,8 +16,8 @@ use crate::{report, rows, run, server, sim};
 
 const EXAMPLES: &str = "\
 Examples:
-  loadtest generate --size 100MB -o trips.csv
-                                           rows of taxi trips as a file; generate --help tells of other kinds
+  loadtest generate --size 100MB -o trips.csv         taxi trips as a file; generate --help tells of other kinds
+  loadtest expect --size 100MB                        what must become of them
   loadtest run --files 20 --size 4MiB --report out.html
                                            files through the whole system on this machine, and the page about it
   loadtest run --target sim --size 64GiB   one file of any size, in flat memory
@@ -29,12 +29,11 @@ Examples:
   loadtest sim --shape wide --compression zstd
   loadtest sim --copy                      what a bare copy takes, to compare with
   loadtest sim --json | jq .peak_memory_bytes
-  loadtest rows --size 100MB > trips.csv   the same rows as a file
 
 Exit codes: 0 every row accounted for, 1 not, 2 wrong usage.
 NO_COLOR turns colours off.";
 
-/// Measures Penstock with files of any size.
+/// Makes files of any size, and measures Penstock with them.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -64,7 +63,8 @@ enum Command {
     },
     /// Send one computed file through the processor, against an S3 on this machine that needs no disk
     Sim(sim::Args),
-    /// Write such a file to standard output, as a single gzip member or zstd frame where compressed
+    /// Write a file of the benchmarks' rows to standard output, as a single gzip member or zstd frame where compressed
+    #[command(hide = true)]
     Rows(rows::Kind),
     /// The S3 that `sim` measures against, in a process of its own
     #[command(hide = true)]

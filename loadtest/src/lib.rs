@@ -8,8 +8,8 @@
 //! - [`run`]: files sent to a system, and every row accounted for; [`report`]: what is told of it.
 //! - `copy`: a bare copy against the same S3, to compare with.
 //! - `server`: that S3, in a process of its own, and how far a run has come.
-//! - [`rows`]: what such objects, or files, are made of.
-//! - [`shape`]: the kinds of rows.
+//! - [`rows`]: what the benchmarks' objects and files are made of: few rows, computed once and repeated, so that serving
+//!   them costs nothing. [`shape`]: the kinds of rows.
 //!
 //! `loadtest/bench` (Python) compares all that with other programs: `just bench`.
 

@@ -100,15 +100,18 @@ pub(crate) async fn generate(args: &GenerateArgs) -> anyhow::Result<bool> {
         made: Box::new(move |rows| drawn.show(rows)),
     };
     let began = Instant::now();
-    let bytes = tokio::select! {
-        bytes = job.write_to(&args.output) => bytes?,
+    let mut work = Box::pin(job.write_to(&args.output));
+    let done = tokio::select! {
+        done = &mut work => done,
         interrupted = tokio::signal::ctrl_c() => {
             stop.store(true, Ordering::Relaxed);
             interrupted.context("listen for Ctrl-C")?;
-            anyhow::bail!("interrupted; nothing was left at {}", place(&args.output));
+            // It takes back what it left.
+            work.await.context("Ctrl-C")
         }
     };
     bar.clear();
+    let bytes = done?;
     let seconds = began.elapsed().as_secs_f64();
     if args.json {
         let mut document = serde_json::to_value(spec.metadata(&text)).context("describe what was made")?;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::cycle::{MULTILINE_EVERY, Mark};
+use super::cycle::MULTILINE_EVERY;
 use super::random::at;
 
 /// Bytes put into a field of [`Fault::Long`]: with them, no record is within the processor's default of 1 MiB.
@@ -148,6 +148,11 @@ impl Fault {
         }
     }
 
+    /// Whether it can make a reader take the file for one of another encoding, or with other quotes.
+    fn misleads(self) -> bool {
+        !matches!(self, Self::TooFew | Self::TooMany)
+    }
+
     /// Bytes that the row has more than a clean one.
     pub(super) fn extra_bytes(self) -> usize {
         match self {
@@ -156,16 +161,16 @@ impl Fault {
         }
     }
 
-    /// Puts the fault into a row, its line end included; all but [`Fault::extra_bytes`].
-    pub(super) fn spoil(self, row: &mut [u8], mark: Mark) {
-        let field = mark.start;
+    /// Puts the fault into a row, its line end included; all but [`Fault::extra_bytes`], which go behind its first byte.
+    /// The row's first field has `first` bytes.
+    pub(super) fn spoil(self, row: &mut [u8], first: usize) {
         match self {
-            Self::TooFew => row[mark.delimiter] = b' ',
-            Self::TooMany => row[field + 2] = b',',
-            Self::StrayQuote => row[field + 1] = b'"',
-            Self::EarlyQuote => (row[field], row[field + 2]) = (b'"', b'"'),
-            Self::BadByte => row[field + 2] = 0xff,
-            Self::CutCharacter => row[field + 2] = 0xc3,
+            Self::TooFew => row[first] = b' ',
+            Self::TooMany => row[2] = b',',
+            Self::StrayQuote => row[1] = b'"',
+            Self::EarlyQuote => (row[0], row[2]) = (b'"', b'"'),
+            Self::BadByte => row[2] = 0xff,
+            Self::CutCharacter => row[2] = 0xc3,
             Self::Runaway => {
                 without_quotes(row);
                 let end = row.len() - 1;
@@ -174,17 +179,17 @@ impl Fault {
             Self::Long => without_quotes(row),
             Self::LongQuoted => {
                 without_quotes(row);
-                row[field] = b'"';
+                row[0] = b'"';
             }
         }
     }
 
     /// What becomes of a spoiled row that is mended, in pieces.
-    pub(super) fn mended(self, row: &[u8], mark: Mark) -> [&[u8]; 7] {
-        let (before, field, behind) = (&row[..mark.start], &row[mark.start..mark.end], &row[mark.end..]);
+    pub(super) fn mended(self, row: &[u8], first: usize) -> [&[u8]; 6] {
+        let (field, behind) = row.split_at(first);
         match self {
-            Self::EarlyQuote => [before, &field[1..2], &field[3..], behind, b"", b"", b""],
-            _ => [before, b"\"", &field[..1], b"\"\"", &field[2..], b"\"", behind],
+            Self::EarlyQuote => [&field[1..2], &field[3..], behind, b"", b"", b""],
+            _ => [b"\"", &field[..1], b"\"\"", &field[2..], b"\"", behind],
         }
     }
 }
@@ -202,31 +207,6 @@ pub(super) struct Spoiled {
     pub(super) fault: Fault,
 }
 
-/// Rows at a file's beginning by which a reader decides how the rest is to be read. There, what would mislead it is
-/// left out: their strata stay clean.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Quiet {
-    /// They tell the encoding: no bytes are bad.
-    pub(super) bytes: u64,
-    /// They tell the quotes: none is stray.
-    pub(super) quotes: u64,
-}
-
-/// The same in strata.
-#[derive(Debug, Clone, Copy)]
-struct QuietStrata(Quiet);
-
-impl QuietStrata {
-    /// How many strata have no such fault.
-    fn of(self, fault: Fault) -> u64 {
-        match fault {
-            Fault::BadByte | Fault::CutCharacter => self.0.bytes,
-            Fault::StrayQuote | Fault::EarlyQuote | Fault::Runaway | Fault::LongQuoted => self.0.quotes,
-            Fault::TooFew | Fault::TooMany | Fault::Long => 0,
-        }
-    }
-}
-
 /// Which rows of a file are spoiled.
 #[derive(Debug, Clone)]
 pub(super) struct Strata {
@@ -234,26 +214,23 @@ pub(super) struct Strata {
     rows: u64,
     /// How many there are.
     count: u64,
-    /// How many at the beginning have no such fault: see [`Quiet`].
-    quiet: QuietStrata,
+    /// So many at the beginning tell a reader how the rest is to be read: those that would mislead it stay clean.
+    telling: u64,
     /// What is wrong, in turns.
     faults: Vec<Fault>,
     seed: u64,
 }
 
 impl Strata {
-    /// Those of a file of `rows` rows.
-    pub(super) fn new(dirt: &Dirt, seed: u64, rows: u64, quiet: Quiet) -> Self {
+    /// Those of a file of `rows` rows, the first `telling` of which tell how it is to be read.
+    pub(super) fn new(dirt: &Dirt, seed: u64, rows: u64, telling: u64) -> Self {
         let kinds = dirt.kinds.iter().map(|kind| kind.faults());
         // Each kind takes turns among its own, so that all come round after the least common multiple of 2 and 3.
         let turns = (0..6).flat_map(|turn| kinds.clone().map(move |faults| faults[turn % faults.len()]));
         Self {
             rows: dirt.one_in,
             count: rows / dirt.one_in,
-            quiet: QuietStrata(Quiet {
-                bytes: quiet.bytes.div_ceil(dirt.one_in),
-                quotes: quiet.quotes.div_ceil(dirt.one_in),
-            }),
+            telling: telling.div_ceil(dirt.one_in),
             faults: turns.collect(),
             seed: at(seed, u64::MAX),
         }
@@ -263,7 +240,7 @@ impl Strata {
     fn spoiled(&self, stratum: u64) -> Option<Spoiled> {
         let turn = usize::try_from(stratum % self.faults.len() as u64).unwrap_or_default();
         let fault = self.faults[turn];
-        if stratum >= self.count || stratum < self.quiet.of(fault) {
+        if stratum >= self.count || (fault.misleads() && stratum < self.telling) {
             return None;
         }
         // The last row stays clean, so that each spoiled one is followed by a row of its own stratum.
@@ -299,7 +276,8 @@ impl Strata {
             .filter(|(_, fault)| is(**fault))
             .map(|(turn, fault)| {
                 let of_turn = |strata: u64| strata.saturating_sub(turn).div_ceil(length);
-                of_turn(stratum) - of_turn(stratum.min(self.quiet.of(*fault)))
+                let left_out = if fault.misleads() { stratum.min(self.telling) } else { 0 };
+                of_turn(stratum) - of_turn(left_out)
             })
             .sum();
         let last = self.spoiled(stratum).filter(|spoiled| spoiled.row < row && is(spoiled.fault));

@@ -31,7 +31,7 @@ const MAX_PART_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Where a file goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// Standard output.
     Stdout,
     /// A file.
@@ -138,7 +138,7 @@ impl Job {
         Ok(bytes)
     }
 
-    /// Sends the file to a store. An error, or this dropped, aborts the upload.
+    /// Sends the file to a store. An error aborts the upload.
     pub(super) async fn upload(self, store: Arc<dyn Store>, object: &ObjectRef) -> anyhow::Result<u64> {
         let plan = WritePlan {
             part_bytes: PART_BYTES,
@@ -162,10 +162,96 @@ impl Job {
                 Ok(Vec::new())
             })
         });
-        while let Some(piece) = pieces.recv().await {
-            writer.write(piece).await?;
+        let mut sent = Ok(());
+        while sent.is_ok()
+            && let Some(piece) = pieces.recv().await
+        {
+            sent = writer.write(piece).await;
         }
-        made.await.context("the thread that makes rows died")??;
+        drop(pieces);
+        let made = made.await.context("the thread that makes rows died")?;
+        if let Err(error) = sent.map_err(anyhow::Error::from).and(made.map_err(Into::into)) {
+            // A failed clean-up never replaces the cause.
+            writer.abort().await.ok();
+            return Err(error);
+        }
         Ok(writer.finish(&Condition::Always).await?.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::store::MemoryStore;
+    use futures::TryStreamExt as _;
+
+    use super::*;
+    use crate::generate::{Length, Profile};
+
+    fn job(compression: Compression) -> Job {
+        let spec = Spec {
+            profile: Profile::Orders,
+            seed: 7,
+            length: Length::Bytes(40_000_000),
+            compression,
+            dirt: Some("1/100".parse().unwrap()),
+        };
+        let text = Arc::new(Text::new(&spec).unwrap());
+        Job { spec, text, threads: 2, stop: Arc::default(), made: Box::new(|_| ()) }
+    }
+
+    #[test]
+    fn places_are_told_apart() {
+        assert_eq!("-".parse(), Ok(Output::Stdout));
+        assert_eq!("a/b.csv".parse(), Ok(Output::File("a/b.csv".into())));
+        assert_eq!("s3://b/k/l.csv".parse(), Ok(Output::Object(ObjectRef::new("b", "k/l.csv"))));
+        assert!("s3://b".parse::<Output>().is_err() && "s3:///k".parse::<Output>().is_err());
+    }
+
+    /// More than one part, so that it is an upload.
+    #[tokio::test]
+    async fn an_object_is_the_file_and_says_what_it_was_made_from() {
+        let store = Arc::new(MemoryStore::default());
+        let object = ObjectRef::new("bucket", "in/orders.csv");
+        let Job { spec, text, .. } = job(Compression::None);
+        let bytes = job(Compression::None).upload(store.clone(), &object).await.unwrap();
+        assert!(bytes == text.bytes() && bytes > 2 * PART_BYTES);
+        let body = store.get(&object, None, None).await.unwrap();
+        let metadata = body.meta.metadata;
+        let described = Spec::from_metadata(&metadata, None).unwrap();
+        assert_eq!(described, Spec { length: Length::Rows(text.rows()), ..spec });
+        let chunks: Vec<Bytes> = body.stream.try_collect().await.unwrap();
+        let mut file = Vec::new();
+        job(Compression::None).write(&mut file).unwrap();
+        assert!(chunks.concat() == file);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_stopped_leaves_nothing() {
+        let store = Arc::new(MemoryStore::default());
+        let object = ObjectRef::new("bucket", "in/orders.csv");
+        let mut stopped = job(Compression::None);
+        let (stop, rows) = (Arc::clone(&stopped.stop), stopped.text.rows());
+        stopped.made = Box::new(move |made| stop.store(made > rows / 2, Ordering::Relaxed));
+        stopped.upload(store.clone(), &object).await.unwrap_err();
+        assert!(store.head(&object).await.unwrap().is_none());
+        assert_eq!(store.open_uploads(), 0);
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.csv.gz");
+        let mut stopped = job(Compression::Gzip);
+        let (stop, seen) = (Arc::clone(&stopped.stop), path.clone());
+        stopped.made = Box::new(move |_| {
+            assert!(!seen.exists());
+            stop.store(true, Ordering::Relaxed);
+        });
+        stopped.write_file(&path).unwrap_err();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        let whole = job(Compression::Gzip);
+        let bytes = whole.write_file(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), bytes);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 }

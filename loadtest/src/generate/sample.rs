@@ -12,7 +12,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
 
-use super::cycle::{Builder, Mark, PoolId};
+use super::builder::{Builder, PoolId};
+use super::cycle::MULTILINE_EVERY;
 use super::profile::Plan;
 
 /// So much of a sample is read.
@@ -102,10 +103,10 @@ impl Sample {
     pub(super) fn plan(&self, seed: u64) -> anyhow::Result<Plan> {
         let mut builder = Builder::new(seed);
         let pools: Vec<_> = (0..self.columns.len()).map(|column| self.pools(&mut builder, column)).collect();
-        let is_plain = self.is_plain();
+        let takes_dirt = self.takes_dirt();
         while builder.bytes() < CYCLE_BYTES
             || builder.row() < MIN_CYCLE_ROWS
-            || builder.row() as u64 % super::cycle::MULTILINE_EVERY > 0
+            || builder.row() as u64 % MULTILINE_EVERY > 0
         {
             let row = self.draw(&mut builder)?;
             for (at, field) in row.iter().enumerate() {
@@ -114,9 +115,8 @@ impl Sample {
                 }
                 self.columns[at].write(field, &pools[at], &mut builder);
             }
-            if is_plain {
-                let end = row[0].len();
-                builder.mark(Mark { start: 0, end, delimiter: end });
+            if takes_dirt {
+                builder.takes_dirt(row[0].len());
             }
             builder.end_row();
         }
@@ -137,7 +137,7 @@ impl Sample {
 
     /// Whether dirt can be put into the first column. The quote behind a runaway one has to be the first of its row, and
     /// the last two bytes of a row are put over: so no other column would do, and the last needs room.
-    fn is_plain(&self) -> bool {
+    fn takes_dirt(&self) -> bool {
         let [first, second, ..] = &self.columns[..] else { return false };
         let room = |row: &Vec<Vec<u8>>| row.last().is_some_and(|field| field.len() >= 2 && field.is_ascii());
         first.is_plain && second.is_unquoted && self.rows.iter().all(room)

@@ -1,4 +1,4 @@
-//! A file's text: every byte of it a function of the spec and the byte's place.
+//! A file's text: every byte of it a function of the spec and of the byte's place.
 
 use std::ops::Range;
 
@@ -7,13 +7,12 @@ use bytes::Bytes;
 use common::sim::Input;
 
 use super::cycle::Cycle;
-use super::dirt::{Fate, LONG_BYTES, Quiet, Spoiled, Strata};
+use super::dirt::{Fate, LONG_BYTES, Spoiled, Strata};
 use super::profile::Plan;
 use super::spec::{Length, Spec};
 
-/// The processor looks at so much of a text to tell its encoding, and its quotes: see `docs/dialects.md`.
-const ENCODING_BYTES: usize = 512 * 1024;
-const DIALECT_BYTES: usize = 128 * 1024;
+/// The processor looks at so much of a text to tell how it is to be read: see `docs/dialects.md`.
+const TELLING_BYTES: usize = 512 * 1024;
 
 /// No file has more rows: their serial numbers have twelve digits.
 const MAX_ROWS: u64 = 800_000_000_000;
@@ -42,7 +41,7 @@ impl Text {
         let mut text = Self { seed: spec.seed, header, rows: 0, cycle, strata: None };
         if let Some(dirt) = &spec.dirt {
             ensure!(
-                text.cycle.marks().is_some(),
+                text.cycle.firsts.is_some(),
                 "dirt needs room: in the first column, values of five bytes or more, all ASCII and none quoted; none \
                  quoted in the second; in the last, values of two bytes or more, all ASCII"
             );
@@ -72,9 +71,7 @@ impl Text {
     }
 
     fn strata(&self, dirt: &super::Dirt, rows: u64) -> Strata {
-        let first = |bytes| self.cycle.rows_within(bytes) as u64;
-        let quiet = Quiet { bytes: first(ENCODING_BYTES), quotes: first(DIALECT_BYTES) };
-        Strata::new(dirt, self.seed, rows, quiet)
+        Strata::new(dirt, self.seed, rows, self.cycle.rows_within(TELLING_BYTES) as u64)
     }
 
     /// Rows, the header not counted.
@@ -137,10 +134,9 @@ impl Text {
         let mut long = Vec::new();
         for Spoiled { row, fault } in strata.changes(rows.clone()) {
             let (place, range) = (row - rows.start, self.within(row - rows.start));
-            let mark = self.mark(place);
-            fault.spoil(&mut out[begin + range.start..begin + range.end], mark);
+            fault.spoil(&mut out[begin + range.start..begin + range.end], self.first(place));
             if fault.extra_bytes() > 0 {
-                long.push(begin + range.start + mark.start + 1);
+                long.push(begin + range.start + 1);
             }
         }
         // From the end, so that what was found stays where it is.
@@ -161,9 +157,9 @@ impl Text {
             let (place, range) = (row - rows.start, self.within(row - rows.start));
             out.extend_from_slice(&scratch[kept..range.start]);
             if fault.fate() == Fate::Mended {
-                let mark = self.mark(place);
-                fault.spoil(&mut scratch[range.clone()], mark);
-                for piece in fault.mended(&scratch[range.clone()], mark) {
+                let first = self.first(place);
+                fault.spoil(&mut scratch[range.clone()], first);
+                for piece in fault.mended(&scratch[range.clone()], first) {
                     out.extend_from_slice(piece);
                 }
             }
@@ -184,10 +180,11 @@ impl Text {
         self.cycle.start(place)..self.cycle.start(place + 1)
     }
 
-    fn mark(&self, place: u64) -> super::cycle::Mark {
+    /// Bytes of a row's first field.
+    fn first(&self, place: u64) -> usize {
         let place = usize::try_from(place).unwrap_or_default();
-        // A text with strata has marks in every row: see `new`.
-        self.cycle.marks().map(|marks| marks[place]).unwrap_or_default()
+        // A text with strata has them for every row: see `new`.
+        self.cycle.firsts.as_ref().map_or(0, |firsts| firsts[place])
     }
 
     /// What is spoiled among rows.

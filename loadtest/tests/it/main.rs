@@ -1,3 +1,5 @@
 //! What the crate as a whole must hold.
 
 mod generated;
+mod places;
+mod sampled;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 
-use super::cycle::{Builder, Cycle, PoolId, Salt};
+use super::builder::{Builder, PoolId, Salt};
+use super::cycle::Cycle;
 use super::sample::Sample;
 
 /// What the rows look like.

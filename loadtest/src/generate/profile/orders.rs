@@ -2,7 +2,7 @@
 
 use super::taxi::money;
 use super::{Builder, Plan, Times, repeat};
-use crate::generate::cycle::Words;
+use crate::generate::builder::Words;
 
 const HEADER: &str =
     "order_id,ordered_at,status,customer,email,address,city,country,quantity,unit_price,note,total";
