@@ -143,7 +143,11 @@ impl Store for GeneratedStore {
         let end = (range.start + range.length).min(meta.size);
         let served = Arc::clone(&self.served);
         let chunks = futures::stream::unfold(range.start, move |offset| {
-            let chunk = (offset < end).then(|| input.read(offset, end - offset));
+            let chunk = (offset < end).then(|| {
+                let mut chunk = input.read(offset, end - offset);
+                chunk.truncate(usize::try_from(end - offset).unwrap_or(usize::MAX));
+                chunk
+            });
             served.fetch_add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64), Ordering::Relaxed);
             std::future::ready(chunk.map(|chunk| {
                 let next = offset + chunk.len() as u64;
