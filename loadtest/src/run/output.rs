@@ -165,3 +165,106 @@ impl<'a> Expected<'a> {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use common::store::{Condition, MemoryStore, NewObject, Payload};
+
+    use super::*;
+    use crate::generate::{Length, Profile, Spec};
+
+    fn text() -> Text {
+        let spec = Spec {
+            profile: Profile::Taxi,
+            seed: 1,
+            length: Length::Bytes(2 << 20),
+            compression: Compression::None,
+            dirt: Some("0.01".parse().unwrap()),
+        };
+        Text::new(&spec).unwrap()
+    }
+
+    /// What is found of an output that `spoil` makes of the right one.
+    async fn found(compression: Compression, spoil: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<Fault> {
+        let text = text();
+        let clean = Expected::new(&text).take(usize::MAX >> 1);
+        let store = MemoryStore::new();
+        let object = ObjectRef::new("out", "clean/x.csv");
+        let new = NewObject { object: object.clone(), content_type: "", metadata: [].into() };
+        store.put(&new, Payload::new(spoil(clean).into()), &Condition::Always).await.unwrap();
+        compare(&store, &object, &text, compression).await.unwrap()
+    }
+
+    /// Where the line with this number begins and ends.
+    fn line(text: &[u8], number: usize) -> std::ops::Range<usize> {
+        let mut ends = memchr::memchr_iter(b'\n', text);
+        let start = ends.nth(number - 2).unwrap() + 1;
+        start..ends.next().unwrap() + 1
+    }
+
+    #[tokio::test]
+    async fn what_is_right_has_no_fault_also_where_it_is_compressed() {
+        assert_eq!(found(Compression::None, |clean| clean).await, []);
+        let packed = |clean: Vec<u8>| {
+            // Two members, as any compressor may make them.
+            let mut all = Vec::new();
+            for half in clean.chunks(clean.len() / 2 + 1) {
+                let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                member.write_all(half).unwrap();
+                all.extend(member.finish().unwrap());
+            }
+            all
+        };
+        assert_eq!(found(Compression::Gzip, packed).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_lost_row_is_found_where_it_should_be() {
+        for number in [2, 1000, 9000] {
+            let mut at = 0;
+            let faults = found(Compression::None, |mut clean| {
+                let range = line(&clean, number);
+                at = range.start as u64;
+                clean.drain(range);
+                clean
+            });
+            let [fault] = &faults.await[..] else { unreachable!("one fault") };
+            assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, Some(at)), "{number}: {}", fault.what);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_doubled_row_is_found_behind_itself() {
+        let mut at = 0;
+        let faults = found(Compression::None, |clean| {
+            let range = line(&clean, 5000);
+            at = range.end as u64;
+            [&clean[..range.end], &clean[range.clone()], &clean[range.end..]].concat()
+        });
+        let [fault] = &faults.await[..] else { unreachable!("one fault") };
+        assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Doubled, Some(at)), "{}", fault.what);
+    }
+
+    #[tokio::test]
+    async fn a_changed_byte_and_a_missing_end_are_found() {
+        let mut at = 0;
+        let faults = found(Compression::None, |mut clean| {
+            let range = line(&clean, 7000);
+            at = range.start as u64;
+            clean[range.start + 3] ^= 1;
+            clean
+        });
+        let [fault] = &faults.await[..] else { unreachable!("one fault") };
+        assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Wrong, Some(at)));
+        let faults = found(Compression::None, |mut clean| {
+            let range = line(&clean, 7000);
+            at = range.start as u64;
+            clean.truncate(range.start);
+            clean
+        });
+        let [fault] = &faults.await[..] else { unreachable!("one fault") };
+        assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, Some(at)));
+    }
+}

@@ -104,3 +104,75 @@ fn lost(reject: &Reject) -> Fault {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use common::store::{Condition, MemoryStore, NewObject, Payload};
+    use serde_json::json;
+
+    use super::*;
+    use crate::generate::{Compression, Length, Profile, Spec};
+
+    fn text() -> Text {
+        let spec = Spec {
+            profile: Profile::Taxi,
+            seed: 1,
+            length: Length::Rows(20_000),
+            compression: Compression::None,
+            dirt: Some("0.01:ragged".parse().unwrap()),
+        };
+        Text::new(&spec).unwrap()
+    }
+
+    /// What is found of rejects that `spoil` makes of the right ones.
+    async fn found(spoil: impl FnOnce(&mut Vec<Reject>)) -> Vec<Fault> {
+        let text = text();
+        let mut all: Vec<Reject> = text.rejects().collect();
+        spoil(&mut all);
+        let line = |reject: &Reject| {
+            let Reject { line, byte_offset, byte_length, reason, .. } = reject;
+            json!({ "line": line, "byte_offset": byte_offset, "byte_length": byte_length, "reason": reason, "raw": "" })
+                .to_string()
+        };
+        let lines: Vec<String> = all.iter().map(line).collect();
+        let store = MemoryStore::new();
+        let rejects = Rejects { bucket: "out".into(), key: "rejects/x".into(), by_reason: BTreeMap::new() };
+        let object = ObjectRef::new("out", "rejects/x");
+        let new = NewObject { object, content_type: "", metadata: [].into() };
+        let payload = Payload::new((lines.join("\n") + "\n").into());
+        store.put(&new, payload, &Condition::Always).await.unwrap();
+        faults(&store, Some(&rejects), &text).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_right_has_no_fault() {
+        assert_eq!(found(|_| {}).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_lost_an_invented_and_a_wrong_one_are_found_at_their_places() {
+        let rejects: Vec<Reject> = text().rejects().collect();
+        for number in [0, 100, rejects.len() - 1] {
+            let place = Some(rejects[number].byte_offset);
+            let faults = found(|all| drop(all.remove(number))).await;
+            let [fault] = &faults[..] else { unreachable!("one fault: {faults:?}") };
+            assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, place));
+        }
+        let invented = Reject { byte_offset: rejects[7].byte_offset + 1, ..rejects[7] };
+        let faults = found(|all| all.insert(8, invented)).await;
+        let [fault] = &faults[..] else { unreachable!("one fault: {faults:?}") };
+        assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Wrong, Some(invented.byte_offset)));
+        let faults = found(|all| all[9].line += 1).await;
+        let [fault] = &faults[..] else { unreachable!("one fault: {faults:?}") };
+        assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Wrong, Some(rejects[9].byte_offset)));
+    }
+
+    #[tokio::test]
+    async fn without_an_object_all_are_lost() {
+        let faults = faults(&MemoryStore::new(), None, &text()).await.unwrap();
+        assert_eq!(faults.len(), TOLD);
+        assert!(faults.iter().all(|fault| fault.kind == ProblemKind::Lost));
+    }
+}

@@ -256,8 +256,9 @@ mod tests {
             10
         }
 
-        fn read(&self, offset: u64, length: u64) -> Bytes {
-            (offset..offset + length.min(3)).map(|at| b'0' + u8::try_from(at).unwrap()).collect()
+        /// More than is wanted.
+        fn read(&self, offset: u64, _: u64) -> Bytes {
+            (offset..10).map(|at| b'0' + u8::try_from(at).unwrap()).collect()
         }
     }
 
