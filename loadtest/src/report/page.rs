@@ -196,8 +196,10 @@ fn queue(page: &mut Page, run: &Run) {
 
 fn rows(run: &Run) -> String {
     let totals = &run.totals;
-    let parts =
-        [Part { name: "out", value: totals.rows_out }, Part { name: "rejected", value: totals.rows_rejected }];
+    let parts = [
+        Part { name: "out", value: totals.rows_out },
+        Part { name: "rejected", value: totals.rows_rejected },
+    ];
     let sum = format!(
         "{} rows in = {} out + {} rejected",
         grouped(totals.rows_in),
@@ -255,7 +257,10 @@ fn repeats(page: &mut Page, run: &Run) {
             ("messages that were put back", consumer_retries),
         ];
         let rows = counts.into_iter().map(|(name, count)| vec![name.to_owned(), grouped(count)]);
-        page.section("Duplicates and retries", &table(&["what happened", "times"], &rows.collect::<Vec<_>>()));
+        page.section(
+            "Duplicates and retries",
+            &table(&["what happened", "times"], &rows.collect::<Vec<_>>()),
+        );
     }
     if !run.configuration.chaos.is_empty() {
         let rows = run.configuration.chaos.iter().map(|(kind, rate)| {
@@ -354,7 +359,9 @@ mod tests {
             what: "row 12 is missing".into(),
         });
         let page = page(&run);
-        assert!(page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing"));
+        assert!(
+            page.contains("NOT clean") && page.contains("byte 4711") && page.contains("row 12 is missing")
+        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use common::receiver::SpanReceiver;
 use common::trace::{self, Destination};
-use local::interrupt::received;
+use local::interrupt::{received, unless_interrupted};
 use local::terminal::Terminal;
 use tokio::time::Instant;
 
@@ -75,7 +75,7 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
 
     // Until files are sent there is nothing to report: an interrupt ends it.
     let starting = Box::pin(start(args, &asked, &plan, spans, chaos, terminal));
-    let Some(world) = local::interrupt::unless_interrupted(starting).await? else { return Ok(true) };
+    let Some(world) = unless_interrupted(starting).await? else { return Ok(true) };
     let known = Known::new();
     let samples = Samples::default();
     let started_at = jiff::Timestamp::now();
@@ -105,7 +105,9 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
         samples: samples.all(),
     };
     let files = std::mem::take(&mut *known.through());
-    let document = Box::pin(conclude::conclude(&world, &asked, &plan, seen, files, terminal)).await?;
+    // Who interrupts again does not want to know any more.
+    let concluding = Box::pin(conclude::conclude(&world, &asked, &plan, seen, files, terminal));
+    let document = unless_interrupted(concluding).await?;
     if !document.verdict.clean
         && let Target::Deployed(deployed) = &world.target
         && let Some(log) = deployed.keep_log()

@@ -231,7 +231,12 @@ mod tests {
                 clean
             });
             let [fault] = &faults.await[..] else { unreachable!("one fault") };
-            assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, Some(at)), "{number}: {}", fault.what);
+            assert_eq!(
+                (fault.kind, fault.byte_offset),
+                (ProblemKind::Lost, Some(at)),
+                "{number}: {}",
+                fault.what
+            );
         }
     }
 

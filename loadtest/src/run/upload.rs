@@ -34,7 +34,8 @@ impl Root {
     pub(crate) fn begin(bucket: &str, key: &str) -> Self {
         let attributes =
             [KeyValue::new("aws.s3.bucket", bucket.to_owned()), KeyValue::new("aws.s3.key", key.to_owned())];
-        let builder = SpanBuilder::from_name("upload").with_kind(SpanKind::Producer).with_attributes(attributes);
+        let builder =
+            SpanBuilder::from_name("upload").with_kind(SpanKind::Producer).with_attributes(attributes);
         Self { context: trace::span(builder, &Context::new()) }
     }
 
@@ -73,7 +74,11 @@ impl Intercept for Header {
 }
 
 /// Makes a file and sends it at the same time, in parts where it is long.
-pub(crate) async fn upload(s3: &aws_sdk_s3::Client, bucket: &str, file: &Planned) -> anyhow::Result<Uploaded> {
+pub(crate) async fn upload(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    file: &Planned,
+) -> anyhow::Result<Uploaded> {
     let root = Root::begin(bucket, &file.key);
     let header = Header(xray_header(root.context.span().span_context(), None));
     let config = s3.config().to_builder().interceptor(header).build();

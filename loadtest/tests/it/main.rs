@@ -1,6 +1,6 @@
 //! What the crate as a whole must hold.
 
 mod generated;
-mod run;
 mod places;
+mod run;
 mod sampled;

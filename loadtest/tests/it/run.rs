@@ -29,7 +29,8 @@ fn every_row_of_dirty_files_is_accounted_for_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (page, table, kept) = (path("out.html"), path("files.csv"), path("run.json"));
-    let sent = ["run", "--target", "sim", "--files", "5", "--concurrency", "2", "--size", "2MiB", "--dirty", "0.01"];
+    let sent =
+        ["run", "--target", "sim", "--files", "5", "--concurrency", "2", "--size", "2MiB", "--dirty", "0.01"];
     let reports = ["--report", &page, "--csv", &table, "--json"];
     let output = loadtest(&sent).args(reports).output().unwrap();
     let run = document(&output, 0);
@@ -41,7 +42,10 @@ fn every_row_of_dirty_files_is_accounted_for_and_reported() {
     assert!(totals.peak_memory_bytes > 0 && !run.samples.is_empty());
     assert_eq!(run.traces.len(), 3);
     let names: Vec<&str> = run.traces[0].spans.iter().map(|span| span.name.as_str()).collect();
-    assert!(names.contains(&"upload") && names.contains(&"transfer") && names.contains(&"catalogue"), "{names:?}");
+    assert!(
+        names.contains(&"upload") && names.contains(&"transfer") && names.contains(&"catalogue"),
+        "{names:?}"
+    );
 
     assert!(text(Path::new(&page)).contains("every row accounted for"));
     assert_eq!(text(Path::new(&table)).lines().count(), 6);
@@ -55,7 +59,8 @@ fn every_row_of_dirty_files_is_accounted_for_and_reported() {
 #[test]
 fn whatever_goes_wrong_on_the_wire_every_row_is_accounted_for() {
     let faults = "unavailable=0.05,lost=0.03,torn=0.05,slow=0.02,duplicate=0.5,disorder=0.5";
-    let sent = ["run", "--target", "sim", "--files", "8", "--concurrency", "3", "--size", "1MiB", "--dirty", "0.01"];
+    let sent =
+        ["run", "--target", "sim", "--files", "8", "--concurrency", "3", "--size", "1MiB", "--dirty", "0.01"];
     let output = loadtest(&sent).args(["--chaos", faults, "--json"]).output().unwrap();
     let run = document(&output, 0);
     assert!(run.verdict.clean && run.verdict.open_uploads == 0);
@@ -85,7 +90,9 @@ fn an_interrupted_run_reports_of_what_was_through() {
 
 #[test]
 fn wrong_usage_has_its_exit_code() {
-    for arguments in [&["run", "--target", "stage"][..], &["run", "--chaos", "flood=1"], &["run", "--files", "0"]] {
+    for arguments in
+        [&["run", "--target", "stage"][..], &["run", "--chaos", "flood=1"], &["run", "--files", "0"]]
+    {
         let output = loadtest(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
