@@ -1,5 +1,6 @@
 //! The verdict: each file held against what was generated, then what is left behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{CatalogStatus, Counts, Receipt, Status};
@@ -46,7 +47,7 @@ pub(crate) async fn judge(world: &World, followed: &Followed, deadline: Duration
         return judged;
     }
     let text = match Text::new(&followed.file.spec) {
-        Ok(text) => text,
+        Ok(text) => Arc::new(text),
         Err(error) => {
             judged.add(key, ProblemKind::Wrong, None, format!("{error:#}"));
             return judged;

@@ -93,7 +93,9 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
         Some(interrupted) => {
             terminal.step(&format!("{interrupted}: reporting of the files that are through"))
         }
-        None => settle(&world, terminal).await,
+        // Without faults nothing comes again.
+        None if world.chaos.is_asked_for() => settle(&world, terminal).await,
+        None => {}
     }
     trace::flush(FLUSH_WITHIN).await;
     let seen = conclude::Seen {

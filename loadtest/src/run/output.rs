@@ -1,6 +1,7 @@
 //! A clean file against what it must be: by its checksum where S3 has one of the text, else byte by byte.
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
@@ -32,7 +33,7 @@ pub(crate) struct Fault {
 pub(crate) async fn faults(
     store: &dyn Store,
     receipt: &Receipt,
-    text: &Text,
+    text: &Arc<Text>,
     compression: Compression,
     threads: usize,
 ) -> anyhow::Result<Vec<Fault>> {
@@ -48,7 +49,9 @@ pub(crate) async fn faults(
         return fault(ProblemKind::Wrong, format!("{} is not the object that the receipt names", output.key));
     }
     if compression == Compression::None {
-        let hashes = tokio::task::block_in_place(|| text.hash_clean(threads, false, |_| {}));
+        let made = Arc::clone(text);
+        let hashes = tokio::task::spawn_blocking(move || made.hash_clean(threads, false, |_| {}));
+        let hashes = hashes.await.context("the thread that makes rows died")?;
         let stored = meta.checksum_crc64nvme.as_deref();
         if stored == Some(&hashes.crc64nvme) && meta.size == hashes.output_bytes {
             return Ok(Vec::new());
