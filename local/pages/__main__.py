@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Pages in a real Chromium: `just pages`.
 
-    python3 local/pages                      a file's trace, made by a demo of its own, checked
-    python3 local/pages --screenshots DIR    the same, and drawn
+    python3 local/pages                      a file's trace, made by a demo of its own, and a load test's report, checked
+    python3 local/pages --screenshots DIR    the same, and the trace drawn
     python3 local/pages check PAGE…          pages that are there already
+    python3 local/pages draw RUN.html DIR    a load test's report, drawn for the docs
 
 Each page is opened on a screen, light and dark, on a phone, and for print; see check.py for what has to hold. Playwright
 comes from PyPI into target/pages, and drives the machine's Chromium; where there is none, one is installed.
@@ -37,6 +38,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command")
     check = commands.add_parser("check", help="check pages that are there already")
     check.add_argument("pages", nargs="+", type=Path, metavar="PAGE")
+    draw = commands.add_parser("draw", help="draw a load test's report for the docs")
+    draw.add_argument("page", type=Path, metavar="RUN.html")
+    draw.add_argument("folder", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     if Path(sys.prefix) != VENV:
         # Once more, with what it needs.
@@ -44,14 +48,18 @@ def main() -> None:
         sys.exit(subprocess.run([VENV / "bin" / "python", *sys.argv], check=False).returncode)
 
     import check as checks
+    import run_page
     import trace_page
 
     with checks.Browser() as browser:
         if arguments.command == "check":
             for page in arguments.pages:
                 checks.check(browser, page)
+        elif arguments.command == "draw":
+            run_page.draw(browser, arguments.page, arguments.folder, arguments.page.stem)
         else:
             trace_page.check(browser, TARGET, arguments.screenshots)
+            run_page.check(browser, TARGET)
     if checks.faults:
         sys.exit("\n".join(["error: pages have faults", *checks.faults]))
     print("pages: no faults")

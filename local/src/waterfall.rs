@@ -9,14 +9,16 @@ const NAME: usize = 26;
 const BAR: usize = 44;
 
 /// A span with how deep it lies.
-pub(crate) struct Row<'a> {
-    pub(crate) span: &'a ReceivedSpan,
-    pub(crate) depth: usize,
+pub struct Row<'a> {
+    /// The span.
+    pub span: &'a ReceivedSpan,
+    /// 0 for the root.
+    pub depth: usize,
 }
 
 impl Row<'_> {
     /// Without the long names of topic and queue.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         let name = &self.span.name;
         let is_message = name.starts_with("publish ") || name.starts_with("process ");
         if is_message { &name[..7] } else { name }
@@ -32,7 +34,7 @@ pub fn waterfall(spans: &[ReceivedSpan]) -> Vec<String> {
 }
 
 /// The spans, each behind its parent. Requests to S3 are left out: what they took shows in the stages.
-pub(crate) fn rows(spans: &[ReceivedSpan]) -> Vec<Row<'_>> {
+pub fn rows(spans: &[ReceivedSpan]) -> Vec<Row<'_>> {
     let shown: Vec<&ReceivedSpan> = spans.iter().filter(|span| !span.name.starts_with("S3.")).collect();
     let ids: Vec<&str> = shown.iter().map(|span| span.span_id.as_str()).collect();
     let is_root = |span: &ReceivedSpan| span.parent.as_deref().is_none_or(|parent| !ids.contains(&parent));

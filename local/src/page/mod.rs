@@ -18,6 +18,7 @@ use std::fmt::Write as _;
 
 pub use chart::{Chart, Line};
 pub use stack::{Part, stacked};
+pub use trace::waterfall;
 
 const STYLE: &str = include_str!("style.css");
 

@@ -69,6 +69,11 @@ fn window(rows: &[Row<'_>]) -> (u64, u64) {
     (start, rows.iter().map(|row| row.span.end).max().unwrap_or_default())
 }
 
+/// A trace's spans as bars over time, under their parents.
+pub fn waterfall(spans: &[ReceivedSpan]) -> String {
+    drawing(&rows(spans))
+}
+
 /// The waterfall.
 fn drawing(rows: &[Row<'_>]) -> String {
     let (start, end) = window(rows);
