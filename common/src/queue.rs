@@ -112,7 +112,7 @@ impl MemoryQueues {
     }
 
     /// What was put off, in order.
-    pub fn put_off(&self) -> Vec<PutOff> {
+    pub fn delayed(&self) -> Vec<PutOff> {
         self.put_off.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

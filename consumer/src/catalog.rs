@@ -3,7 +3,7 @@
 use common::contract::{CatalogEntry, FileEvent, ObjectRef, catalog_key};
 use common::document::{self, DocumentError};
 use common::store::{Condition, ErrorKind, List, Store, StoreError};
-use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, Stream, TryStreamExt as _};
 use jiff::civil::Date;
 
 /// Entries that are read at once.

@@ -95,7 +95,7 @@ pub(crate) async fn send(
 }
 
 fn yesterday(now: Timestamp) -> Date {
-    let today = now.to_zoned(TimeZone::UTC).date();
+    let today = now.to_zoned_datetime(TimeZone::UTC).date();
     today.yesterday().unwrap_or(today)
 }
 

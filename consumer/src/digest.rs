@@ -8,7 +8,7 @@ use common::config::Prices;
 use common::contract::{CatalogEntry, CatalogStatus};
 use common::document::DocumentError;
 use common::store::{List, Store};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ impl Digest {
 
     /// What people are told. Its id is the day's: told twice, it is the same.
     pub(crate) fn notice(&self, day: Date, prices: Prices) -> Notice {
-        let midnight = day.to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp());
+        let midnight = day.to_zoned_datetime(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp());
         let what = format!("{day}: {} files, {} failed", self.files(), self.failed);
         Notice {
             id: id(day),

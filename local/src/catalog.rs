@@ -55,7 +55,7 @@ impl Args {
                 let day = day.parse();
                 Ok(day.map_err(|_unquoted| UsageError("--since is a day, such as 2026-11-01".into()))?)
             }
-            None => Ok((now - (24 * DAYS).hours()).to_zoned(TimeZone::UTC).date()),
+            None => Ok((now - (24 * DAYS).hours()).to_zoned_datetime(TimeZone::UTC).date()),
         }
     }
 }

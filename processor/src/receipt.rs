@@ -56,6 +56,12 @@ pub fn failed(source: &Source, recipe: &RecipeRef, error: Failure, started_at: T
     Receipt { bytes, error: Some(error), ..blank(source, recipe, Status::Failed, started_at) }
 }
 
+/// The receipt of a later attempt, which has an event of its own.
+pub fn of_attempt(receipt: Receipt, attempt: u32) -> Receipt {
+    let event_id = event_id(&receipt.source, &receipt.recipe.sha256, attempt, receipt.status);
+    Receipt { attempt, event_id, ..receipt }
+}
+
 /// A bad file in the receipt's words.
 pub fn failure(bad: &BadFile) -> Failure {
     Failure {

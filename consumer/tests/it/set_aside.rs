@@ -20,7 +20,7 @@ async fn a_message_that_fails_comes_back_later_each_time() {
     for receives in 1..=4 {
         assert!(!world.deliver_again(&event, receives).await);
     }
-    let put_off = world.queues.put_off();
+    let put_off = world.queues.delayed();
     assert!(put_off.iter().all(|put_off| put_off.queue_url == QUEUE && put_off.receipt_handle == "receipt of m1"));
     for (put_off, most) in put_off.iter().zip([20, 60, 180, 540]) {
         let most = Duration::from_secs(most);
@@ -35,7 +35,7 @@ async fn who_finds_a_claim_twice_waits_for_its_end() {
     let event = world.failed("in/a.csv", "v1").await;
     world.claim(&event, Timestamp::now() + 10.minutes()).await;
     assert!(!world.deliver_again(&event, 1).await && !world.deliver_again(&event, 2).await);
-    let [first, second] = &world.queues.put_off()[..] else { panic!("two") };
+    let [first, second] = &world.queues.delayed()[..] else { panic!("two") };
     assert!(first.pause <= Duration::from_secs(20), "the other is probably about to finish");
     assert!((598..=601).contains(&second.pause.as_secs()), "{second:?}");
 }
@@ -47,7 +47,7 @@ async fn where_the_queue_does_not_hear_it_the_message_comes_back_all_the_same() 
     world.topic.refuse(1);
     world.queues.refuse(1);
     assert!(!world.deliver(&event).await);
-    assert!(world.queues.put_off().is_empty());
+    assert!(world.queues.delayed().is_empty());
     assert!(world.deliver(&event).await);
 }
 
