@@ -36,12 +36,8 @@ pub trait Queues: Send + Sync + 'static {
     async fn send(&self, queue_url: &str, message: QueueMessage) -> Result<(), QueueError>;
 
     /// Makes a message that was received visible again after `pause`, in whole seconds.
-    async fn put_off(
-        &self,
-        queue_url: &str,
-        receipt_handle: &str,
-        pause: Duration,
-    ) -> Result<(), QueueError>;
+    async fn put_off(&self, queue_url: &str, receipt_handle: &str, pause: Duration)
+    -> Result<(), QueueError>;
 }
 
 /// The queues of SQS.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use common::config::{self, ConsumerConfig};
-use common::store::{S3Store, TracedStore};
 use common::queue::SqsQueues;
+use common::store::{S3Store, TracedStore};
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
 use consumer::notify::{Builder, Live};
@@ -32,7 +32,8 @@ async fn run() -> Result<(), Error> {
     let builder = Builder::new(&sdk, &config);
     let notifier = Live::load(config.notifications.as_deref(), store.clone(), builder).await?;
     // For as long as the process lives.
-    let consumer: &Consumer = Box::leak(Box::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config)));
+    let consumer: &Consumer =
+        Box::leak(Box::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config)));
     let handle = async |event: LambdaEvent<_>| {
         let invocation = Invocation::new(&event.context);
         consumer.invoke(event.payload, &invocation).await.map_err(Error::from)

@@ -76,7 +76,9 @@ async fn list(args: &Args, since: Date, terminal: &Terminal) -> anyhow::Result<(
         terminal.step(&format!("reading {day}"));
         let mut entries = Vec::new();
         let mut read = std::pin::pin!(consumer::catalog::entries(store, store, bucket, day));
-        while let Some(entry) = read.try_next().await.with_context(|| format!("read the catalogue of {day}"))? {
+        while let Some(entry) =
+            read.try_next().await.with_context(|| format!("read the catalogue of {day}"))?
+        {
             if args.wants(&entry) {
                 entries.push(entry);
             }

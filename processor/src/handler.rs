@@ -187,7 +187,8 @@ async fn handle_record(
     );
     async {
         let key = source.key.clone();
-        let done = file::process_attempt(processor, source, attempt, give_up).with_context(context.clone()).await;
+        let done =
+            file::process_attempt(processor, source, attempt, give_up).with_context(context.clone()).await;
         spans::end(&context, &done);
         if let Err(error) = &done {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");

@@ -45,7 +45,13 @@ pub fn processed(
             },
         },
         outputs,
-        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason, size: None, checksum_crc64nvme: None }),
+        rejects: rejects.map(|(bucket, key)| Rejects {
+            bucket,
+            key,
+            by_reason,
+            size: None,
+            checksum_crc64nvme: None,
+        }),
         ..blank(source, recipe, Status::Processed, started_at)
     }
 }

@@ -21,7 +21,9 @@ async fn a_message_that_fails_comes_back_later_each_time() {
         assert!(!world.deliver_again(&event, receives).await);
     }
     let put_off = world.queues.delayed();
-    assert!(put_off.iter().all(|put_off| put_off.queue_url == QUEUE && put_off.receipt_handle == "receipt of m1"));
+    assert!(
+        put_off.iter().all(|put_off| put_off.queue_url == QUEUE && put_off.receipt_handle == "receipt of m1")
+    );
     for (put_off, most) in put_off.iter().zip([20, 60, 180, 540]) {
         let most = Duration::from_secs(most);
         assert!((most / 2..=most).contains(&put_off.pause), "{put_off:?}");
@@ -64,7 +66,8 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         let world = World::default();
         let event = world.processed("in/a.csv", "v1").await;
         let record = spoilt(&event, pointer, value);
-        let response = world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
+        let response =
+            world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
         assert!(failures(&response).is_empty(), "{pointer}: it does not come back");
         let [(url, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
         assert_eq!((url.as_str(), letter.body.as_str()), (DLQ, record["body"].as_str().unwrap()));
@@ -73,7 +76,10 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         assert_eq!(letter.attributes[ORIGINAL_ID], pointer);
         assert!(letter.attributes["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736"));
         let [entry] = &world.entries()[..] else { panic!("one entry") };
-        assert_eq!((entry.status, entry.error_code.as_deref()), (CatalogStatus::Failed, Some("contradiction")));
+        assert_eq!(
+            (entry.status, entry.error_code.as_deref()),
+            (CatalogStatus::Failed, Some("contradiction"))
+        );
         assert!(world.topic.messages().is_empty());
         // The same message once more has no effect.
         world.consumer().handle(batch(&[record]), &Invocation::default()).await.unwrap();

@@ -12,8 +12,8 @@ use common::contract::{
     Receipt, RecipeRef, Rejects, Source, Status, Timing, claim_key, clean_key, event_id, receipt_key,
     rejects_key,
 };
-use common::store::{Condition, MemoryStore, NewObject, Payload, Store, checksum_base64};
 use common::queue::{MemoryQueues, Queues};
+use common::store::{Condition, MemoryStore, NewObject, Payload, Store, checksum_base64};
 use common::topic::MemoryTopic;
 use consumer::notify::{Live, Notice, Notifier};
 use consumer::{Consumer, Invocation};
