@@ -176,9 +176,12 @@ impl ConsumerConfig {
                 (1..=1000).contains(count)
             })?
             .unwrap_or(DEFAULT_MAX_RECEIVES),
-            first_pause: number(&lookup, "RETRY_AFTER_SECONDS", "a whole number from 1 to 3600", |seconds| {
-                (1..=3600).contains(seconds)
-            })?
+            first_pause: number(
+                &lookup,
+                "RETRY_AFTER_SECONDS",
+                "a whole number from 1 to 3600",
+                |seconds| (1..=3600).contains(seconds),
+            )?
             .map_or(DEFAULT_FIRST_PAUSE, Duration::from_secs),
             notifications: given(&lookup, "NOTIFICATIONS"),
             region: given(&lookup, "AWS_REGION"),
