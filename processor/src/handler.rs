@@ -8,9 +8,8 @@ use common::contract::{ObjectRef, Sequencer, Source, Status, event_id, json_faul
 use common::store::StoreError;
 use common::{metrics, telemetry, trace};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use opentelemetry::Context;
-use opentelemetry::TraceId;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, TraceId};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -239,6 +238,9 @@ async fn look_at_source(
     let meta = processor.store.head(object).await?;
     let Some(meta) = meta.filter(|meta| etag.as_ref().is_none_or(|etag| *etag == meta.etag)) else {
         tracing::info!(object = %object, "superseded: the file was deleted or overwritten before it was read");
+        // Which trace the file was in went with it.
+        let which = vec![KeyValue::new("aws.s3.key", object.key.clone())];
+        Context::map_current(|context| context.span().add_event("superseded", which));
         return Ok(None);
     };
     let ObjectRef { bucket, key, version_id } = object.clone();
