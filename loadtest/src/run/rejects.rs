@@ -20,7 +20,8 @@ const TOLD: usize = 20;
 /// What is looked at of a line.
 #[derive(Debug, Deserialize)]
 struct Line {
-    line: u64,
+    #[serde(rename = "line")]
+    number: u64,
     byte_offset: u64,
     byte_length: u64,
     reason: String,
@@ -28,7 +29,7 @@ struct Line {
 
 impl Line {
     fn is(&self, reject: &Reject) -> bool {
-        (self.line, self.byte_offset, self.byte_length, self.reason.as_str())
+        (self.number, self.byte_offset, self.byte_length, self.reason.as_str())
             == (reject.line, reject.byte_offset, reject.byte_length, reject.reason)
     }
 }
@@ -74,7 +75,7 @@ pub(crate) async fn faults(
                 byte_offset: Some(line.byte_offset),
                 what: format!(
                     "rejected on line {} as {}, and must be on line {} as {}",
-                    line.line, line.reason, reject.line, reject.reason
+                    line.number, line.reason, reject.line, reject.reason
                 ),
             }),
             None => faults.push(Fault {
@@ -82,7 +83,7 @@ pub(crate) async fn faults(
                 byte_offset: Some(line.byte_offset),
                 what: format!(
                     "line {} was rejected as {}, and nothing is wrong with it",
-                    line.line, line.reason
+                    line.number, line.reason
                 ),
             }),
         }
