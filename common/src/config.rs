@@ -56,6 +56,18 @@ pub struct ProcessorConfig {
     pub max_compression_ratio: u64,
     /// Where the recipes lie.
     pub recipes: RecipesPlace,
+    /// The key of hashes and surrogates.
+    pub mask_key: Option<Secret>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// What the consumer needs to know.
@@ -154,6 +166,7 @@ impl ProcessorConfig {
             )?,
             memory_budget_mib,
             recipes: recipes(&lookup)?,
+            mask_key: given(&lookup, "MASK_KEY").map(Secret),
         })
     }
 }

@@ -159,7 +159,8 @@ impl File<'_> {
     async fn run(&self) -> Result<Outcome, FileError> {
         let place = |key| ObjectRef::new(&self.processor.output_bucket, key);
         let key = &self.source.key;
-        match (clean_key(key), rejects_key(key, &self.event_id), receipt_key(key)) {
+        let output_name = self.recipe.recipe.output_name(key);
+        match (clean_key(&output_name), rejects_key(key, &self.event_id), receipt_key(key)) {
             (Ok(clean), Ok(rejects), Ok(receipt)) => {
                 let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
                 self.run_at(&places).await
@@ -260,7 +261,8 @@ impl File<'_> {
             Decision::Superseded => Some(Outcome::Superseded(NEWER)),
             Decision::Taken { by } => {
                 let message = format!(
-                    "a file of the same key from bucket {by} has the output's name: rename one of them"
+                    "the clean file of another one, from bucket {by}, has the name that this one's would have: rename \
+                     one of them"
                 );
                 Some(self.fail_beside(failure("output_taken", message)).await?)
             }
