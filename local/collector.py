@@ -75,8 +75,8 @@ class Door(BaseHTTPRequestHandler):
         pass
 
 
-def ask(url: str, body: bytes | None, method: str = "POST") -> bytes:
-    headers = {"Authorization": CALLER, "Content-Type": "application/json"}
+def ask(url: str, body: bytes | None, method: str = "POST", service: str = "xray") -> bytes:
+    headers = {"Authorization": CALLER.replace("xray", service), "Content-Type": "application/json"}
     request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.read()
@@ -175,7 +175,7 @@ def look(stack: dict, xray: str, files: list) -> None:
     """Each file's trace as `penstock trace --stage` finds it: the last one's without its receipt, by X-Ray's search."""
     endpoint = stack["endpoint"]
     place = f"{endpoint}/{stack['output_bucket']}/receipts/{urllib.parse.quote(files[-1]['key'])}.json"
-    ask(place, None, "DELETE")
+    ask(place, None, "DELETE", "s3")
     for file in files:
         variables = {**AWS, "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_XRAY": xray}
         found = penstock("trace", file["key"], "--stage", "dev", "--region", "us-east-1", **variables)
