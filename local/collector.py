@@ -46,7 +46,7 @@ class Door(BaseHTTPRequestHandler):
     xray = ""
     taken = 0
     refused: list = []
-    # The traces that have a segment of this key, the first of them first.
+    # The traces that have a file of this key.
     traces_of: dict = {}
 
     def do_POST(self):
@@ -57,8 +57,8 @@ class Door(BaseHTTPRequestHandler):
             answer = ask(f"{self.xray}{self.path}", body)
         for document in map(json.loads, json.loads(body).get("TraceSegmentDocuments", [])):
             Door.taken += 1
-            if key := document.get("aws", {}).get("s3.key"):
-                self.traces_of.setdefault(key, []).append(document["trace_id"])
+            if document["name"] == "file":
+                self.traces_of.setdefault(document["aws"]["s3.key"], []).append(document["trace_id"])
         Door.refused += json.loads(answer).get("UnprocessedTraceSegments", [])
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -67,7 +67,7 @@ class Door(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def search(self, expression: str) -> bytes:
-        """As X-Ray searches by annotation; Rotel makes none, but keeps the attribute."""
+        """As X-Ray searches by a file's annotation; Rotel makes none, but keeps the attribute."""
         key = re.match(r'annotation\[aws\.s3\.key\] = "([^"]*)" OR ', expression)[1]
         return json.dumps({"TraceSummaries": [{"Id": id} for id in self.traces_of.get(key, [])]}).encode()
 
