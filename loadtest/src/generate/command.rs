@@ -171,7 +171,9 @@ pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
         HumanCount(expectation.rows_out),
         HumanCount(expectation.rows_rejected),
     )];
-    lines.extend(expectation.by_reason.iter().map(|(reason, rows)| format!("  {reason}: {}", HumanCount(*rows))));
+    lines.extend(
+        expectation.by_reason.iter().map(|(reason, rows)| format!("  {reason}: {}", HumanCount(*rows))),
+    );
     if let Some(hashes) = hashes {
         lines.push(format!("clean: {} bytes", hashes.output_bytes));
         lines.push(format!("  crc64nvme: {}", hashes.crc64nvme));

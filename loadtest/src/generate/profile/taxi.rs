@@ -52,7 +52,11 @@ pub(super) fn plan(seed: u64) -> Plan {
         row.next_field();
         row.text("0.5");
         row.next_field();
-        if row.random.chance(25) { row.text("0.0") } else { money(row, &[(90, 1), (10, 2)]) }
+        if row.random.chance(25) {
+            row.text("0.0")
+        } else {
+            money(row, &[(90, 1), (10, 2)])
+        }
         row.next_field();
         row.word(&tolls);
         row.next_field();
