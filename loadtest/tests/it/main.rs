@@ -2,4 +2,5 @@
 
 mod generated;
 mod places;
+mod run;
 mod sampled;
