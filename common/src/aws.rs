@@ -6,8 +6,6 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::{Builder, tls};
 
-use crate::store::S3Store;
-
 /// Region, credentials and endpoints from the environment, and an HTTP client.
 pub async fn sdk_config() -> aws_config::SdkConfig {
     sdk_config_in(None).await
@@ -41,12 +39,6 @@ fn time_outs() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(5))
         .read_timeout(Duration::from_mins(1))
         .build()
-}
-
-/// S3 for a function that streams objects.
-pub fn s3_store(config: &aws_config::SdkConfig) -> S3Store {
-    let ranges = config.to_builder().http_client(http_client()).build();
-    S3Store::new(s3_client(config)).fetching_through(s3_client(&ranges))
 }
 
 /// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.

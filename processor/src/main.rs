@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::{ProcessorConfig, environment};
-use common::store::TracedStore;
+use common::store::{S3Store, TracedStore};
 use common::topic::SnsTopic;
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
@@ -33,9 +33,9 @@ async fn run() -> Result<(), Error> {
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
     trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
     let shutdown = shutdown?;
-    let store = Arc::new(TracedStore::new(Arc::new(aws::s3_store(&sdk))));
+    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor = Arc::new(Processor::new(&config, function, store, topic));
+    let processor = Arc::new(Processor::new(&config, function, store, topic).with_recipes(&config).await?);
     let terminated = shutdown.signal();
     let handle = move |event: LambdaEvent<Value>| {
         let (processor, terminated) = (Arc::clone(&processor), terminated.clone());

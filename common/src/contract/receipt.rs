@@ -37,6 +37,9 @@ pub struct Receipt {
     pub outputs: Vec<Output>,
     /// The rejected rows' object; absent when nothing was rejected.
     pub rejects: Option<Rejects>,
+    /// Rows in the outputs that violate the recipe's schema, where it only counts them, by what is wrong first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warnings: BTreeMap<String, u64>,
     /// The columns' profile.
     #[serde(default)]
     pub columns: Vec<serde_json::Value>,
@@ -237,6 +240,12 @@ pub struct Rejects {
     pub key: String,
     /// How many of each reason.
     pub by_reason: BTreeMap<String, u64>,
+    /// Bytes; absent in receipts from before it was told, as the checksum.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// CRC-64/NVME of the whole object, base64.
+    #[serde(default)]
+    pub checksum_crc64nvme: Option<String>,
 }
 
 /// Why a file failed.

@@ -139,7 +139,13 @@ mod tests {
         };
         let lines: Vec<String> = all.iter().map(line).collect();
         let store = MemoryStore::new();
-        let rejects = Rejects { bucket: "out".into(), key: "rejects/x".into(), by_reason: BTreeMap::new() };
+        let rejects = Rejects {
+            bucket: "out".into(),
+            key: "rejects/x".into(),
+            by_reason: BTreeMap::new(),
+            size: None,
+            checksum_crc64nvme: None,
+        };
         let object = ObjectRef::new("out", "rejects/x");
         let new = NewObject { object, content_type: "", metadata: [].into() };
         let payload = Payload::new((lines.join("\n") + "\n").into());
@@ -157,7 +163,7 @@ mod tests {
         let rejects: Vec<Reject> = text().rejects().collect();
         for number in [0, 100, rejects.len() - 1] {
             let place = Some(rejects[number].byte_offset);
-            let faults = found(|all| drop(all.remove(number))).await;
+            let faults = found(|all| _ = all.remove(number)).await;
             let [fault] = &faults[..] else { unreachable!("one fault: {faults:?}") };
             assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, place));
         }

@@ -81,7 +81,7 @@ fn any_range_can_be_read_alone() {
 /// SAMv1, 4.1: an extra field says how long each block is, and an empty one ends the file.
 #[test]
 fn bgzip_is_made_of_blocks_that_say_their_length() {
-    let text = Text::new(&spec(Profile::Taxi, 10_000, None)).unwrap();
+    let text = Text::new(&spec(Profile::Taxi, 30_000, None)).unwrap();
     let file = packed(&text, Compression::Bgzip, 1);
     let (mut at, mut blocks) = (0, 0);
     while at < file.len() {
@@ -127,7 +127,10 @@ fn a_size_is_reached_by_as_few_rows_as_can_be() {
 /// What `sim` serves: no more is made of 64 GiB than is read.
 #[test]
 fn the_last_row_of_a_huge_file_is_there_at_once() {
-    let spec = Spec { length: Length::Bytes(64 << 30), ..spec(Profile::Orders, 0, Some("0.01%:ragged,quotes,bytes,huge")) };
+    let spec = Spec {
+        length: Length::Bytes(64 << 30),
+        ..spec(Profile::Orders, 0, Some("0.01%:ragged,quotes,bytes,huge"))
+    };
     let text = Text::new(&spec).unwrap();
     let last = text.offset(text.rows() - 1);
     let row = text.read(last);

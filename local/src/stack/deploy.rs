@@ -62,7 +62,7 @@ impl Outputs {
         Self::from_map(outputs.collect())
     }
 
-    fn from_map(mut values: BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub(crate) fn from_map(mut values: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut take =
             |name: &str| values.remove(name).with_context(|| format!("the stack has no output {name}"));
         Ok(Self {

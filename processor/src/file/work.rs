@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::read::read_object;
 use common::store::Condition;
 use common::trace::{self, Step, Tally, Waited, count_of};
-use common::write::ObjectWriter;
+use common::write::{Finished, ObjectWriter};
 use engine::{EngineError, Summary};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry::trace::{FutureExt as _, SpanBuilder, TraceContextExt as _};
@@ -17,9 +17,11 @@ use super::{File, Places};
 use crate::give_up::Reason;
 use crate::outputs::{self, ObjectSink};
 
-/// What the engine made, not visible yet.
+/// What the engine made.
 pub(super) struct Work {
     pub(super) summary: Summary,
+    /// The rejects' object, visible already: its key is this event's own. None where nothing was rejected.
+    pub(super) rejects: Option<Finished>,
     pub(super) writer: ObjectWriter,
 }
 
@@ -96,27 +98,35 @@ impl File<'_> {
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.inspect_ok(count).map_err(io::Error::other));
         let input = std::pin::pin!(timed(input, &waits.input));
-        let writer =
-            outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
+        let writer = outputs::clean_writer(
+            store(),
+            places.clean.clone(),
+            source,
+            &self.event_id,
+            self.recipe.recipe.format,
+            processor.write,
+        );
         let mut clean = ObjectSink { writer, tally, waited: &waits.output };
         let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
         let mut rejects = ObjectSink { writer: rejects, tally, waited: &waits.output };
+        let options = processor.options(&self.recipe);
         let ran = async {
-            let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
+            let summary = engine::run(input, &mut clean, &mut rejects, &options).await?;
             if summary.input_bytes != source.size {
                 let (read, size) = (summary.input_bytes, source.size);
                 return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));
             }
+            let mut set_aside = None;
             if summary.counts.rows_rejected > 0 {
                 let finished = rejects.writer.finish(&Condition::Always).await;
-                finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?;
+                set_aside = Some(finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?);
             }
             waits
                 .output
                 .during(clean.writer.drain())
                 .await
                 .map_err(|error| EngineError::Output(io::Error::other(error)))?;
-            Ok(summary)
+            Ok((summary, set_aside))
         };
         let stopped = tokio::select! {
             // In this order: an engine that always finds bytes uses up the task's budget, without which no timer fires.
@@ -125,7 +135,7 @@ impl File<'_> {
                 Stopped::GivenUp { reason, read: read.load(Ordering::Relaxed) }
             }
             ran = ran => match ran {
-                Ok(summary) => return Ok(Work { summary, writer: clean.writer }),
+                Ok((summary, rejects)) => return Ok(Work { summary, rejects, writer: clean.writer }),
                 Err(error) => Stopped::Engine(error),
             },
         };

@@ -284,7 +284,7 @@ mod tests {
 
     fn new(bucket: &str, key: &str, made: &str) -> NewObject {
         let metadata = [("made".to_owned(), made.to_owned())].into();
-        NewObject { object: ObjectRef::new(bucket, key), input_type: "", metadata }
+        NewObject { object: ObjectRef::new(bucket, key), content_type: "", metadata }
     }
 
     #[tokio::test]
