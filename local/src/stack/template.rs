@@ -181,7 +181,8 @@ fn run_from_zip(id: &str, properties: &mut Map<String, Value>, code: Code<'_>) -
 
 /// What fails comes back as much sooner as the queue hands messages out.
 fn retry_soon(properties: &mut Map<String, Value>, visibility_seconds: u32) {
-    let variables = properties.get_mut("Environment").and_then(|environment| environment.get_mut("Variables"));
+    let variables =
+        properties.get_mut("Environment").and_then(|environment| environment.get_mut("Variables"));
     if let Some(seconds) = variables.and_then(|variables| variables.get_mut("RETRY_AFTER_SECONDS")) {
         *seconds = (visibility_seconds / 2).clamp(1, 20).to_string().into();
     }
