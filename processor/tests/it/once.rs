@@ -1,6 +1,6 @@
 //! Exactly one effect: repeats, disorder, twins.
 
-use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef};
+use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Status};
 use std::time::Duration;
 
 use common::store::{Condition, Fault, NewObject, Operation, Payload, Store as _};
