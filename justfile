@@ -5,6 +5,7 @@ export RUSTDOCFLAGS := "-D warnings"
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
+reference_tools := justfile_directory() / "target/reference-tools"
 pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
@@ -43,8 +44,12 @@ e2e:
 second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
+# What others wrote, on what the consumer makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue
+reference: reference-tools
+    REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
+
 # Everything CI checks, in its order
-check: fmt lint test second-opinion doc deny check-deploy e2e demo pages
+check: fmt lint test reference second-opinion doc deny check-deploy e2e demo pages
 
 # Formatting
 fmt:
@@ -54,6 +59,7 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p local --test e2e --test localstack -- -D warnings
+    cargo clippy --workspace --test reference -- -D warnings
 
 # The API's documentation builds
 doc:
@@ -134,6 +140,12 @@ image-tools:
         || (python3 -m venv --clear {{images}} \
         && {{images}}/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docker/images/requirements.txt \
         && touch {{images}}/.whole)
+
+[private]
+reference-tools:
+    @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
+        && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
+        && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
 
 [private]
 pollock-tools:
