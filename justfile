@@ -5,6 +5,7 @@ export RUSTDOCFLAGS := "-D warnings"
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
+frictionless_tools := justfile_directory() / "target/frictionless-tools"
 pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
@@ -44,7 +45,12 @@ second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
 # Everything CI checks, in its order
-check: fmt lint test second-opinion doc deny check-deploy e2e demo
+check: fmt lint test frictionless second-opinion doc deny check-deploy e2e demo
+
+# Frictionless on the same schemas and rows: both find the same ones wrong
+frictionless: frictionless-tools
+    cargo build -p local --bin penstock
+    {{frictionless_tools}}/bin/python engine/tests/table-schema/compare.py target/debug/penstock
 
 # Formatting
 fmt:
@@ -130,6 +136,11 @@ image-tools:
         || (python3 -m venv --clear {{images}} \
         && {{images}}/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docker/images/requirements.txt \
         && touch {{images}}/.whole)
+
+[private]
+frictionless-tools:
+    @test -x {{frictionless_tools}}/bin/frictionless || (python3 -m venv {{frictionless_tools}} \
+        && {{frictionless_tools}}/bin/pip install --quiet --disable-pip-version-check frictionless==5.21.0)
 
 [private]
 pollock-tools:

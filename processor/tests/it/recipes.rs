@@ -92,6 +92,11 @@ async fn the_examples_give_what_lies_beside_them() {
     }
 }
 
+#[test]
+fn the_recipes_that_the_image_brings_are_right() {
+    RecipeSet::of_folder(&root().join("recipes")).unwrap();
+}
+
 fn set(files: &[(&str, &str)]) -> RecipeSet {
     let files: Vec<_> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
     RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there"))).unwrap()
