@@ -45,7 +45,7 @@ second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
 # Everything CI checks, in its order
-check: fmt lint test frictionless second-opinion doc deny check-deploy e2e demo
+check: fmt lint test frictionless second-opinion doc deny check-deploy e2e demo pages
 
 # Frictionless on the same schemas and rows: both find the same ones wrong
 frictionless: frictionless-tools
@@ -81,6 +81,10 @@ check-template: node-modules python-tools
 # The samples' traces through a real collector into an imitation of X-Ray
 collector:
     python3 local/collector.py
+
+# The pages that commands write, in a real Chromium: light, dark, on a phone, in print
+pages *ARGS:
+    python3 local/pages {{ARGS}}
 
 # Packages the golden templates anew, after a change to serverless.yml or deploy/
 template-update: node-modules

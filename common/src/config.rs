@@ -71,7 +71,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// What the consumer needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConsumerConfig {
     /// Where the processor's objects lie, and the catalogue goes.
     pub output_bucket: String,
@@ -83,6 +83,30 @@ pub struct ConsumerConfig {
     pub claim_lease: Duration,
     /// How often the queue hands a message out before it sets it aside, so that the trace can say which time is the last.
     pub max_receives: u32,
+    /// How long a message waits after its first receive failed; later ones wait longer.
+    pub first_pause: Duration,
+    /// Where `notifications.yml` is, if there is one: a file, or `s3://bucket/key`.
+    pub notifications: Option<String>,
+    /// For links.
+    pub region: Option<String>,
+    /// What the digest's estimate of costs needs.
+    pub prices: Prices,
+}
+
+/// What a day's files cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    /// US dollars for a GB-second of Lambda.
+    pub gb_second: f64,
+    /// The processor's memory, in MiB.
+    pub processor_mib: f64,
+}
+
+impl Default for Prices {
+    /// arm64's price in us-east-1, and serverless.yml's memory.
+    fn default() -> Self {
+        Self { gb_second: 0.000_013_333_4, processor_mib: 1769.0 }
+    }
 }
 
 /// The process's environment.
@@ -99,6 +123,9 @@ const DEFAULT_MEMORY_MIB: u64 = 512;
 
 /// As `maxReceiveCount` in serverless.yml.
 const DEFAULT_MAX_RECEIVES: u32 = 5;
+
+/// With five receives and pauses that grow threefold, a message is tried for 13 minutes at most.
+const DEFAULT_FIRST_PAUSE: Duration = Duration::from_secs(20);
 
 /// 1 TiB: more than the longest run can read.
 pub const DEFAULT_MAX_DECOMPRESSED_BYTES: u64 = 1 << 40;
@@ -158,18 +185,42 @@ impl ConsumerConfig {
                 .map(|arn| topic(arn, "ALERT_TOPIC_ARN"))
                 .transpose()?,
             claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_mins(1),
-            max_receives: match given(&lookup, "MAX_RECEIVE_COUNT") {
-                None => DEFAULT_MAX_RECEIVES,
-                Some(text) => {
-                    let count = text.trim().parse().ok().filter(|count| (1..=1000).contains(count));
-                    count.ok_or(ConfigError::Malformed {
-                        name: "MAX_RECEIVE_COUNT",
-                        expected: "a whole number from 1 to 1000",
-                    })?
-                }
+            max_receives: number(&lookup, "MAX_RECEIVE_COUNT", "a whole number from 1 to 1000", |count| {
+                (1..=1000).contains(count)
+            })?
+            .unwrap_or(DEFAULT_MAX_RECEIVES),
+            first_pause: number(
+                &lookup,
+                "RETRY_AFTER_SECONDS",
+                "a whole number from 1 to 3600",
+                |seconds| (1..=3600).contains(seconds),
+            )?
+            .map_or(DEFAULT_FIRST_PAUSE, Duration::from_secs),
+            notifications: given(&lookup, "NOTIFICATIONS"),
+            region: given(&lookup, "AWS_REGION"),
+            prices: Prices {
+                gb_second: number(&lookup, "GB_SECOND_PRICE", "US dollars, such as 0.0000133334", is_amount)?
+                    .unwrap_or(Prices::default().gb_second),
+                processor_mib: number(&lookup, "PROCESSOR_MEMORY_MIB", "a number of MiB", is_amount)?
+                    .unwrap_or(Prices::default().processor_mib),
             },
         })
     }
+}
+
+fn is_amount(amount: &f64) -> bool {
+    amount.is_finite() && *amount >= 0.0
+}
+
+fn number<T: std::str::FromStr>(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    expected: &'static str,
+    is_valid: impl Fn(&T) -> bool,
+) -> Result<Option<T>, ConfigError> {
+    let Some(text) = given(lookup, name) else { return Ok(None) };
+    let number = text.trim().parse().ok().filter(is_valid);
+    number.map(Some).ok_or(ConfigError::Malformed { name, expected })
 }
 
 /// A variable that is set to something.

@@ -81,7 +81,7 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         mask_key: None,
     };
     trace::start("loadtest", &Destination::from_lookup(environment), None);
-    let s3 = S3Store::new(client(offer)).fetching_through(client(offer));
+    let s3 = S3Store::new(client(offer));
     let store = Arc::new(TracedStore::new(Arc::new(s3)));
     let topic = Arc::new(MemoryTopic::default());
     let processor = Processor::new(&config, "sim".into(), store.clone(), topic.clone());

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::ending::{ClosedPipe, Ending, exit_code};
 use crate::terminal::Terminal;
-use crate::{demo, process, recipe, trace, up};
+use crate::{catalog, demo, dlq, process, recipe, replay, trace, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,8 @@ Examples:
   penstock recipe check recipes/      what is wrong with recipes, before they meet a file
   penstock up                         the system, for as long as you want to play with it
   penstock trace orders.csv           where the time went, of a file sent to it
+  penstock catalog --failed           what failed in a deployed stage, and why
+  penstock dlq list                   what it gave up
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n ended by signal n.
 NO_COLOR turns colours off.";
@@ -40,8 +42,14 @@ enum Command {
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
     Up(up::Args),
-    /// Draw a file's trace, as the last `up` or `demo` received it
+    /// Draw a file's trace: this machine's last, or a deployed stage's from X-Ray
     Trace(trace::Args),
+    /// List what became of a deployed stage's files
+    Catalog(catalog::Args),
+    /// Look at what a deployed stage gave up, and put it back to work
+    Dlq(dlq::Args),
+    /// Send files of a deployed stage through its processor once more
+    Replay(replay::Args),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  penstock completions bash > ~/.local/share/bash-completion/completions/penstock"
@@ -60,7 +68,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Recipe(args) => recipe::run(&args, &terminal).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
-        Command::Trace(args) => trace::run(&args, &terminal),
+        Command::Trace(args) => Box::pin(trace::run(&args, &terminal)).await,
+        Command::Catalog(args) => Box::pin(catalog::run(args, &terminal)).await,
+        Command::Dlq(args) => Box::pin(dlq::run(args, &terminal)).await,
+        Command::Replay(args) => Box::pin(replay::run(args, &terminal)).await,
         Command::Completions { shell } => complete(shell, &terminal),
     };
     match ending {

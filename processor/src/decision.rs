@@ -40,6 +40,8 @@ pub struct Intent<'a> {
     pub source: &'a Source,
     /// The recipe's hash.
     pub recipe_sha256: &'a str,
+    /// 0, and one more with each replay that an operator asks for.
+    pub attempt: u32,
     /// The id of the outcome, should it be processed.
     pub event_id: &'a str,
 }
@@ -52,7 +54,7 @@ pub enum Decision {
         /// The condition under which the clean file may be written.
         output: Condition,
     },
-    /// It has been done, receipt and all: publish from the receipt.
+    /// It has been done, receipt and all, by this attempt or a later one: publish from the receipt.
     Republish(Box<Receipt>),
     /// The clean file has been written, by a twin or before a crash; its receipt has not.
     Adopt {
@@ -92,6 +94,7 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
         let same = receipt.source.is_same(intent.source) && receipt.recipe.sha256 == intent.recipe_sha256;
         if same
             && receipt.status == Status::Processed
+            && receipt.attempt >= intent.attempt
             && !is_overtaken(receipt, found.output.as_ref(), intent)
         {
             return Decision::Republish(Box::new(receipt.clone()));
@@ -192,7 +195,7 @@ mod tests {
     }
 
     fn decided(receipt: Option<(Receipt, String)>, output: Option<ObjectMeta>, source: &Source) -> Decision {
-        let intent = Intent { source, recipe_sha256: "r", event_id: "mine" };
+        let intent = Intent { source, recipe_sha256: "r", attempt: 0, event_id: "mine" };
         decide(&Found { receipt, output }, &intent)
     }
 

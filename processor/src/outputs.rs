@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::contract::{
-    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256, ObjectRef, Output, Source,
-    key_sha256,
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256, META_SOURCE_VERSION,
+    ObjectRef, Output, Source, key_sha256,
 };
 use common::store::{NewObject, Store, StoreError};
-use common::trace::Waited;
+use common::trace::{Step, Tally, Waited};
 use common::write::{Finished, ObjectWriter, WritePlan};
 use engine::Sink;
 use engine::recipe::FormatWord;
@@ -19,6 +19,7 @@ use engine::recipe::FormatWord;
 /// The engine's sink into a multipart upload.
 pub(crate) struct ObjectSink<'a> {
     pub(crate) writer: ObjectWriter,
+    pub(crate) tally: &'a Tally,
     /// How long the engine had to wait for room.
     pub(crate) waited: &'a Waited,
 }
@@ -30,6 +31,7 @@ impl Sink for ObjectSink<'_> {
         } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
             self.writer.set_content_type("application/zstd");
         }
+        self.tally.moved(Step::Written, chunk.len() as u64);
         self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
     }
 }
@@ -58,6 +60,7 @@ pub(crate) fn clean_writer(
     let mut metadata = BTreeMap::from([
         (META_EVENT_ID.to_owned(), event_id.to_owned()),
         (META_SOURCE_BUCKET.to_owned(), source.bucket.clone()),
+        (META_SOURCE_VERSION.to_owned(), source.version().to_owned()),
         (META_SOURCE_KEY_SHA256.to_owned(), key_sha256(&source.key)),
     ]);
     if let Some(sequencer) = &source.sequencer {

@@ -50,7 +50,13 @@ pub fn processed(
         },
         outputs,
         warnings: counted(&summary.warnings),
-        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason }),
+        rejects: rejects.map(|(bucket, key)| Rejects {
+            bucket,
+            key,
+            by_reason,
+            size: None,
+            checksum_crc64nvme: None,
+        }),
         ..blank(source, recipe, Status::Processed, started_at)
     }
 }
@@ -59,6 +65,12 @@ pub fn processed(
 pub fn failed(source: &Source, recipe: &RecipeRef, error: Failure, started_at: Timestamp) -> Receipt {
     let bytes = ByteCounts { input: source.size, ..ByteCounts::default() };
     Receipt { bytes, error: Some(error), ..blank(source, recipe, Status::Failed, started_at) }
+}
+
+/// The receipt of a later attempt, which has an event of its own.
+pub fn of_attempt(receipt: Receipt, attempt: u32) -> Receipt {
+    let event_id = event_id(&receipt.source, &receipt.recipe.sha256, attempt, receipt.status);
+    Receipt { attempt, event_id, ..receipt }
 }
 
 /// A bad file in the receipt's words.

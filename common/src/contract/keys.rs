@@ -10,6 +10,9 @@ pub const META_SEQUENCER: &str = "penstock-sequencer";
 /// Metadata of a clean file: the bucket of its source.
 pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
 
+/// Metadata of a clean file: the version of its source, or the `ETag` where the bucket keeps no versions.
+pub const META_SOURCE_VERSION: &str = "penstock-source-version";
+
 /// Metadata of a clean file: SHA-256 of its source's key, hexadecimal.
 pub const META_SOURCE_KEY_SHA256: &str = "penstock-source-key-sha256";
 

@@ -4,8 +4,12 @@
 
 mod batch;
 mod chaos;
+mod daily;
 mod once;
 mod recorded;
+mod set_aside;
 mod soundness;
 mod startup;
+mod targets;
+mod webhooks;
 mod world;

@@ -100,6 +100,8 @@ pub struct File<'a> {
     processor: &'a Processor,
     source: Source,
     recipe: Arc<Loaded>,
+    /// 0, and one more with each replay that an operator asks for.
+    attempt: u32,
     /// The id of the outcome, should it be processed.
     event_id: String,
     started_at: Timestamp,
@@ -128,13 +130,23 @@ pub async fn process_until(
     source: Source,
     give_up: &GiveUp,
 ) -> Result<Outcome, FileError> {
+    process_attempt(processor, source, 0, give_up).await
+}
+
+/// The same, as a later attempt that an operator asked for: what earlier ones made is replaced.
+pub async fn process_attempt(
+    processor: &Processor,
+    source: Source,
+    attempt: u32,
+    give_up: &GiveUp,
+) -> Result<Outcome, FileError> {
     if let Some(reason) = give_up.already() {
         return Err(reason.into());
     }
     let recipe = processor.recipes.choose(&source.key);
-    let event_id = event_id(&source, &recipe.reference.sha256, 0, Status::Processed);
+    let event_id = event_id(&source, &recipe.reference.sha256, attempt, Status::Processed);
     let (started_at, begun) = (Timestamp::now(), Instant::now());
-    let file = File { processor, source, recipe, event_id, started_at, begun, give_up };
+    let file = File { processor, source, recipe, attempt, event_id, started_at, begun, give_up };
     // Whatever uploads there were are closed by the time that this would end it.
     give_up.in_time(Box::pin(file.run())).await?
 }
@@ -206,8 +218,13 @@ impl File<'_> {
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
         let recipe = &self.recipe.reference;
-        let receipt =
+        let mut receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
+        if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
+            rejects.size = Some(finished.size);
+            rejects.checksum_crc64nvme = Some(finished.checksum_crc64nvme);
+        }
+        let receipt = receipt::of_attempt(receipt, self.attempt);
         self.commit_receipt(receipt, found, places).await
     }
 
@@ -230,7 +247,8 @@ impl File<'_> {
 
     fn decide(&self, found: &Found) -> Decision {
         let recipe_sha256 = &self.recipe.reference.sha256;
-        decide(found, &Intent { source: &self.source, recipe_sha256, event_id: &self.event_id })
+        let (source, attempt, event_id) = (&self.source, self.attempt, &self.event_id);
+        decide(found, &Intent { source, recipe_sha256, attempt, event_id })
     }
 
     /// Carries out a decision that needs no work; nothing if it needs some.
