@@ -49,7 +49,7 @@ check: fmt lint test frictionless second-opinion doc deny check-deploy e2e demo 
 
 # Frictionless on the same schemas and rows: both find the same ones wrong
 frictionless: frictionless-tools
-    cargo build -p local --bin penstock
+    cargo build --workspace --bin penstock
     {{frictionless_tools}}/bin/python engine/tests/table-schema/compare.py target/debug/penstock
 
 # Formatting

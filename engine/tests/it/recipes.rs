@@ -56,7 +56,8 @@ fn the_rows_that_frictionless_finds_wrong_are_rejected() {
         }
         let ran = ran(&text, json!({ "schema": schema }));
         let rejected: Vec<u64> = reasons(&ran).iter().map(|(line, ..)| line - 2).collect();
-        let wrong: Vec<u64> = case["wrong"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
+        let wrong: Vec<u64> =
+            case["wrong"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
         assert_eq!(rejected, wrong, "{}", case["name"]);
     }
 }
@@ -134,7 +135,9 @@ fn nothing_leaks_around_a_mask() {
     let told = |ran: &Ran| format!("{} {:?} {:?}", output(ran), ran.rejects, ran.summary);
     assert!(!told(&kept).contains("secret"), "{}", told(&kept));
     assert_eq!(kept.summary.counts.rows_rejected, 4);
-    assert!(kept.rejects.iter().all(|reject| reject["raw"] == "" && reject["byte_length"].as_u64().unwrap() > 0));
+    assert!(
+        kept.rejects.iter().all(|reject| reject["raw"] == "" && reject["byte_length"].as_u64().unwrap() > 0)
+    );
     let mut raw = masked;
     raw["rejects"] = json!("raw");
     assert!(told(&ran(input, raw)).contains("secret-b"));
@@ -164,7 +167,9 @@ fn a_file_without_a_column_that_the_recipe_names_fails() {
         }
     }
     let twins = json!({ "rename": { "a": "b" } });
-    assert!(matches!(run_chunked(b"a,b\n1,2\n", &[], &options(twins)), Err(EngineError::BadFile(bad)) if bad.code == "duplicate_column"));
+    assert!(
+        matches!(run_chunked(b"a,b\n1,2\n", &[], &options(twins)), Err(EngineError::BadFile(bad)) if bad.code == "duplicate_column")
+    );
 }
 
 #[test]
@@ -180,7 +185,10 @@ fn outputs_are_named_after_their_format() {
     assert_eq!(name(json!({}), "in/a.csv.gz"), "in/a.csv.gz");
     assert_eq!(name(json!({ "output": { "header": false } }), "in/a.csv.gz"), "in/a.csv.gz");
     assert_eq!(name(json!({ "output": { "format": "ndjson" } }), "in/a.csv.gz"), "in/a.ndjson");
-    assert_eq!(name(json!({ "output": { "format": "tsv", "compression": "gzip" } }), "in/A.TXT"), "in/A.tsv.gz");
+    assert_eq!(
+        name(json!({ "output": { "format": "tsv", "compression": "gzip" } }), "in/A.TXT"),
+        "in/A.tsv.gz"
+    );
     assert_eq!(name(json!({ "output": { "compression": "zstd" } }), "in/.csv"), "in/.csv.csv.zst");
 }
 
@@ -198,13 +206,22 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         json!({ "schema": { "fields": [field] } })
     };
     assert_eq!(wrong(field(json!({ "type": "date", "format": "any" }))), ["/schema/fields/0/format"]);
-    assert_eq!(wrong(field(json!({ "constraints": { "pattern": "(" } }))), ["/schema/fields/0/constraints/pattern"]);
+    assert_eq!(
+        wrong(field(json!({ "constraints": { "pattern": "(" } }))),
+        ["/schema/fields/0/constraints/pattern"]
+    );
     assert_eq!(
         wrong(field(json!({ "type": "integer", "constraints": { "minimum": "x", "pattern": "a" } }))),
         ["/schema/fields/0/constraints/pattern", "/schema/fields/0/constraints/minimum"]
     );
-    assert_eq!(wrong(json!({ "filter": "a >", "derive": [{ "name": "b", "value": "all(a)" }] })), ["/derive/0/value", "/filter"]);
-    assert_eq!(wrong(json!({ "select": ["a"], "drop": ["b"], "rename": { "c": "d" } })), ["/drop/0", "/rename/c"]);
+    assert_eq!(
+        wrong(json!({ "filter": "a >", "derive": [{ "name": "b", "value": "all(a)" }] })),
+        ["/derive/0/value", "/filter"]
+    );
+    assert_eq!(
+        wrong(json!({ "select": ["a"], "drop": ["b"], "rename": { "c": "d" } })),
+        ["/drop/0", "/rename/c"]
+    );
     assert_eq!(wrong(json!({ "output": { "format": "ndjson", "delimiter": ";" } })), ["/output/delimiter"]);
     assert_eq!(wrong(json!({ "cast": ["a"], "schema": { "fields": [] } })), ["/cast/0"]);
     assert_eq!(wrong(json!({ "on_violation": "warn" })), ["/on_violation"]);

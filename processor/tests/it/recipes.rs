@@ -7,7 +7,9 @@ use common::contract::{ObjectRef, Status, hex};
 use common::store::{Condition, NewObject, Payload, Store as _};
 use engine::recipe::MaskKey;
 use engine::{Compression, Options};
-use processor::recipes::{POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name};
+use processor::recipes::{
+    POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::world::{OUT, World};
@@ -82,7 +84,11 @@ async fn the_examples_give_what_lies_beside_them() {
     RecipeSet::of_files(&paths).unwrap();
     assert_eq!(paths.len(), 4);
     for path in paths {
-        assert!(std::fs::read_to_string(&path).unwrap().starts_with("# yaml-language-server: $schema=../recipe.schema.json\n"));
+        assert!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .starts_with("# yaml-language-server: $schema=../recipe.schema.json\n")
+        );
         let recipe = load_file(&path).unwrap().recipe;
         let sample = ["csv", "txt"].map(|suffix| path.with_extension(suffix));
         let input = std::fs::read(sample.iter().find(|sample| sample.is_file()).unwrap()).unwrap();
@@ -105,10 +111,8 @@ fn set(files: &[(&str, &str)]) -> RecipeSet {
 #[tokio::test]
 async fn a_file_has_the_recipe_that_its_key_matches() {
     let mut world = World::new().await;
-    world.processor.recipes = Recipes::fixed(set(&[(
-        "lines.yml",
-        "match: lines/*\nselect: [b]\noutput: { format: ndjson }\n",
-    )]));
+    world.processor.recipes =
+        Recipes::fixed(set(&[("lines.yml", "match: lines/*\nselect: [b]\noutput: { format: ndjson }\n")]));
     for key in ["lines/x.csv", "other/x.csv"] {
         let event = world.upload(key, b"a,b\n1,2\n", "01").await;
         world.handle(&event).await.unwrap();
@@ -206,7 +210,10 @@ async fn a_folder_with_a_wrong_recipe_is_refused_with_every_fault() {
     let error = Recipes::open(&place, &*world.memory, false).await.unwrap_err();
     std::fs::remove_dir_all(&folder).unwrap();
     let RecipesError::Faults(faults) = error else { panic!("{error}") };
-    assert!(faults.to_string().contains("a.yml:3:1: unknown key `selct`: did you mean `select`?"), "{faults}");
+    assert!(
+        faults.to_string().contains("a.yml:3:1: unknown key `selct`: did you mean `select`?"),
+        "{faults}"
+    );
     let gone = Recipes::open(&place, &*world.memory, false).await.unwrap_err();
     assert!(matches!(gone, RecipesError::Read { .. }), "{gone}");
 }
