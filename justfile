@@ -6,6 +6,7 @@ export RUSTDOCFLAGS := "-D warnings"
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
 reference_tools := justfile_directory() / "target/reference-tools"
+frictionless_tools := justfile_directory() / "target/frictionless-tools"
 pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
@@ -49,7 +50,12 @@ reference: reference-tools
     REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
 
 # Everything CI checks, in its order
-check: fmt lint test reference second-opinion doc deny check-deploy e2e demo pages
+check: fmt lint test reference frictionless second-opinion doc deny check-deploy e2e demo pages
+
+# Frictionless on the same schemas and rows: both find the same ones wrong
+frictionless: frictionless-tools
+    cargo build --workspace --bin penstock
+    {{frictionless_tools}}/bin/python engine/tests/table-schema/compare.py target/debug/penstock
 
 # Formatting
 fmt:
@@ -146,6 +152,11 @@ reference-tools:
     @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
         && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
         && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
+
+[private]
+frictionless-tools:
+    @test -x {{frictionless_tools}}/bin/frictionless || (python3 -m venv {{frictionless_tools}} \
+        && {{frictionless_tools}}/bin/pip install --quiet --disable-pip-version-check frictionless==5.21.0)
 
 [private]
 pollock-tools:

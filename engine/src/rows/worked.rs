@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Rows;
 use crate::fields::Fields;
 use crate::outputs::Outputs;
-use crate::recipe::{MaskKey, Session, Verdict, Work};
+use crate::recipe::{MaskKey, Session, Verdict, Violation, Work};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::write::mended;
 use crate::{BadFile, EngineError, Policies};
@@ -108,26 +108,33 @@ impl Rows {
                 self.line += lines;
                 Ok(())
             }
-            Verdict::Rejected(violation) => {
-                let byte_offset = self.source_offset;
-                let measured = self.measure(record.len(), usize::MAX);
-                let rejection = Rejection {
-                    line: self.line,
-                    lines,
-                    byte_offset,
-                    byte_length: measured.byte_length,
-                    column: violation.column,
-                    reason: violation.reason,
-                    message: Message::Recipe(violation.message),
-                    raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
-                };
-                self.reject(&rejection, out)
-            }
+            Verdict::Rejected(violation) => self.set_violation_aside(&violation, record, lines, out),
             Verdict::Fails(violation) => {
                 let column = violation.column.map(|name| format!("column `{name}`: ")).unwrap_or_default();
                 let bad = BadFile::new(violation.reason.code(), format!("{column}{}", violation.message));
                 Err(bad.at_line(self.line).into())
             }
         }
+    }
+    fn set_violation_aside(
+        &mut self,
+        violation: &Violation<'_>,
+        record: &[u8],
+        lines: u64,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let byte_offset = self.source_offset;
+        let measured = self.measure(record.len(), usize::MAX);
+        let rejection = Rejection {
+            line: self.line,
+            lines,
+            byte_offset,
+            byte_length: measured.byte_length,
+            column: violation.column,
+            reason: violation.reason,
+            message: Message::Recipe(violation.message),
+            raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+        };
+        self.reject(&rejection, out)
     }
 }

@@ -11,5 +11,6 @@ mod gzip;
 mod harness;
 mod limits;
 mod properties;
+mod recipes;
 mod rows;
 mod zstd;
