@@ -221,7 +221,7 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         }
         let carry = std::mem::take(&mut self.carry);
         self.advance(&carry, None, true).await?;
-        self.rows.check_rejects(true)?;
+        self.rows.check_rejects(None)?;
         self.hand_on(0).await?;
         self.encoder.finish(self.output).await
     }

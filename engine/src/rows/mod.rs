@@ -17,7 +17,7 @@ use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
-use crate::rejection::Rejection;
+use crate::rejection::{Message, Rejection};
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
 pub(crate) use record::MAX_STRAY_LINES;
@@ -83,6 +83,8 @@ pub(crate) struct Rows {
     /// Up to here in the text, no record ends that runs over a line's end inside quotes. It keeps a file whose every
     /// line opens a quote from being scanned once a line.
     given_up: u64,
+    /// Why.
+    why_given_up: Message,
     pub(crate) tally: Tally,
 }
 
@@ -135,6 +137,7 @@ impl Rows {
             skipping: false,
             open: None,
             given_up: 0,
+            why_given_up: Message::OpenQuote,
             tally: Tally::default(),
             reading,
             policies,
@@ -304,6 +307,6 @@ impl Rows {
         self.line += rejection.lines;
         *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
         rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
-        self.check_rejects(false)
+        self.check_rejects(Some(rejection.line))
     }
 }

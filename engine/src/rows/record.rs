@@ -29,6 +29,7 @@ impl Rows {
         if self.width.is_none() {
             let expected = self.reading.width.unwrap_or(scan.width);
             if self.reading.header_lines > 0 {
+                self.check_header(record)?;
                 if scan.form == Form::StrayQuotes
                     && scan.width != expected
                     && let Some(taken) = self.take_repaired(record, true, out)
@@ -70,7 +71,8 @@ impl Rows {
             }
             if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
                 // A stray quote reached for the next one, some lines below: those lines are rows of their own.
-                self.open_region(Reason::UnclosedQuote)?;
+                let message = Message::QuoteReaches { lines: scan.lines - 1 };
+                self.open_region(Reason::UnclosedQuote, message)?;
                 return Ok(0);
             }
         }
@@ -78,7 +80,8 @@ impl Rows {
         let pads = scan.width < width && (ragged.pad || self.pad_from == Some(scan.width));
         if pads || (scan.width > width && ragged.truncate_empty) {
             self.parse(scan, record)?;
-            if self.fields.iter().skip(width).all(<[u8]>::is_empty) {
+            let is_empty = |field: &[u8]| mended(field, &self.policies).is_empty();
+            if self.fields.iter().skip(width).all(is_empty) {
                 self.fields.truncate(width);
                 let measured = self.measure(record.len(), 0);
                 self.count_mended(&measured, scan.lines);
@@ -89,6 +92,15 @@ impl Rows {
         }
         let reason = if scan.width < width { Reason::TooFewFields } else { Reason::TooManyFields };
         self.set_aside(scan, record, reason, Message::Width { header: width, row: scan.width }, out)
+    }
+
+    /// The header can't be rejected: without it there is no file.
+    fn check_header(&self, record: &[u8]) -> Result<(), EngineError> {
+        if self.policies.nul != NulBytes::Reject || memchr(0, record).is_none() {
+            return Ok(());
+        }
+        let what = "the header has a zero byte, which policy rejects: take it out, or let zero bytes be removed";
+        Err(BadFile::new("unreadable_header", what).at_line(self.line).into())
     }
 
     /// Why a record is rejected whatever its fields, if it is.
@@ -265,18 +277,22 @@ impl Rows {
         }
     }
 
-    /// Fails the file once more rows were rejected than may be; of a share, only the end can tell.
-    pub(crate) fn check_rejects(&self, is_end: bool) -> Result<(), EngineError> {
+    /// Fails the file once more rows were rejected than may be, the last of them in `line`; of a share, only the end
+    /// can tell.
+    pub(crate) fn check_rejects(&self, line: Option<u64>) -> Result<(), EngineError> {
         let (rejected, rows) = (self.tally.counts.rows_rejected, self.tally.counts.rows_in);
-        let message = match self.policies.max_rejects {
-            Some(MaxRejects::Rows(most)) if rejected > most => {
-                format!("more than {most} rows are rejected, the most allowed")
+        let advice = "look at their reasons, mend the rows or how they are read, or allow more";
+        match (self.policies.max_rejects, line) {
+            (Some(MaxRejects::Rows(most)), Some(line)) if rejected > most => {
+                let message = format!("more than {most} rows are rejected, the most allowed: {advice}");
+                Err(BadFile::new("too_many_rejects", message).at_line(line).into())
             }
-            Some(MaxRejects::Percent(most)) if is_end && rejected as f64 * 100.0 > most * rows as f64 => {
-                format!("{rejected} of {rows} rows are rejected, and {most} % is the most allowed")
+            (Some(MaxRejects::Percent(most)), None) if rejected as f64 * 100.0 > most * rows as f64 => {
+                let message =
+                    format!("{rejected} of {rows} rows are rejected, and {most} % is the most allowed: {advice}");
+                Err(BadFile::new("too_many_rejects", message).into())
             }
-            _ => return Ok(()),
-        };
-        Err(BadFile::new("too_many_rejects", message).at_line(self.line).into())
+            _ => Ok(()),
+        }
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Region {
     byte_offset: u64,
     byte_length: u64,
     reason: Reason,
+    message: Message,
     raw: Vec<u8>,
 }
 
@@ -27,12 +28,20 @@ impl Rows {
         last: bool,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
-        let reason = match found {
-            Found::Incomplete { in_quotes: false } | Found::Record(_) => Reason::RecordTooLong,
-            Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
+        let max_record_bytes = self.grammar.max_record_bytes;
+        let (reason, message) = match found {
+            Found::Incomplete { in_quotes: false } | Found::Record(_) => {
+                (Reason::RecordTooLong, Message::TooLong { max_record_bytes })
+            }
+            Found::Incomplete { in_quotes: true } if input.len() > max_record_bytes => {
+                (Reason::UnclosedQuote, Message::RunawayQuote { max_record_bytes })
+            }
+            Found::Incomplete { in_quotes: true } => (Reason::UnclosedQuote, Message::OpenQuote),
+            Found::GivenUp => (Reason::UnclosedQuote, self.why_given_up),
         };
         if found != Found::GivenUp {
-            self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
+            self.given_up = self.text_offset + input.len().min(max_record_bytes) as u64;
+            self.why_given_up = message;
         }
         if reason == Reason::UnclosedQuote
             && let Some(taken) = self.take_repaired(input, last, out)
@@ -41,14 +50,10 @@ impl Rows {
         }
         let is_row = self.width.is_some() || self.reading.header_lines == 0;
         if is_row && reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
-            let what = format!(
-                "a quote opens in this line and does not close within {} bytes, the most a record may have: close it, \
-                 allow longer records, or let reading go on at the next line",
-                self.grammar.max_record_bytes
-            );
+            let what = format!("{message}, or let reading go on at the next line");
             return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
         }
-        self.open_region(reason)?;
+        self.open_region(reason, message)?;
         Ok(0)
     }
 
@@ -89,7 +94,7 @@ impl Rows {
     }
 
     /// Begins to reject a record: at its start, up to the line's end.
-    pub(super) fn open_region(&mut self, reason: Reason) -> Result<(), EngineError> {
+    pub(super) fn open_region(&mut self, reason: Reason, message: Message) -> Result<(), EngineError> {
         if self.width.is_none() && self.reading.header_lines > 0 {
             let what = match reason {
                 Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),
@@ -105,6 +110,7 @@ impl Rows {
             byte_offset: self.source_offset,
             byte_length: 0,
             reason,
+            message,
             raw: Vec::new(),
         });
         Ok(())
@@ -142,10 +148,7 @@ impl Rows {
             byte_length: region.byte_length,
             column: None,
             reason: region.reason,
-            message: match region.reason {
-                Reason::UnclosedQuote => Message::UnclosedQuote,
-                _ => Message::TooLong { max_record_bytes: self.grammar.max_record_bytes },
-            },
+            message: region.message,
             raw: Raw::of(&region.raw, region.byte_length),
         };
         self.reject(&rejection, out)?;

@@ -46,7 +46,8 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
         width: None,
     };
     let (look, whole) = lines_of(sample, whole);
-    if look.is_empty() || (is_told && is_shaped) {
+    // How wide the rows are is looked at even where all else is told.
+    if look.is_empty() || (is_told && is_shaped && told.trusts_header) {
         let sure = |is_told| if is_told { 100 } else { 0 };
         return Sniffed { reading, structure: sure(is_told), header: sure(told.header_lines.is_some()) };
     }

@@ -250,14 +250,19 @@ fn delimiter(text: &str) -> Result<Bytes, String> {
     let bytes = unescaped(text)?;
     match bytes.len() {
         0 => Err("it is empty".into()),
+        _ if bytes.contains(&0) => Err(ZERO.into()),
         1..=16 if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) => Ok(Bytes(bytes)),
         1..=16 => Err("it has a line's end".into()),
         _ => Err("it is longer than 16 bytes".into()),
     }
 }
 
+/// A file with zero bytes at its start is a binary one, or in UTF-16.
+const ZERO: &str = "a zero byte can't be told: a file that has them is taken for a binary one";
+
 fn one_byte(text: &str) -> Result<u8, String> {
     match unescaped(text)?[..] {
+        [0] => Err(ZERO.into()),
         [byte] if !matches!(byte, b'\n' | b'\r') => Ok(byte),
         _ => Err("one character of ASCII is wanted".into()),
     }
@@ -324,9 +329,10 @@ mod tests {
         ] {
             assert_eq!(delimiter(text).unwrap().0, bytes, "{text}");
         }
-        for text in ["", "\n", "\\xg", "12345678901234567"] {
+        for text in ["", "\n", "\\xg", "12345678901234567", "\\0", "a\\x00"] {
             assert!(delimiter(text).is_err(), "{text}");
         }
+        assert!(quote("\\0").is_err() && escape("\\0").is_err());
     }
 
     #[test]

@@ -1,0 +1,30 @@
+//! Runs the engine on bytes in memory.
+
+use bytes::Bytes;
+use engine::{BadFile, EngineError, Options, Summary};
+
+/// What a run gave, or why the file can't be processed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ran {
+    pub(crate) output: Vec<u8>,
+    pub(crate) rejects: Vec<u8>,
+    pub(crate) summary: Summary,
+}
+
+/// Processes `input` in chunks of the given sizes, over and over; a size of 0 is an empty chunk.
+pub(crate) fn run(input: &[u8], sizes: &[usize], options: &Options) -> Result<Ran, BadFile> {
+    let mut rest = Bytes::copy_from_slice(input);
+    let sizes = if sizes.iter().all(|size| *size == 0) { &[usize::MAX][..] } else { sizes };
+    let mut sizes = sizes.iter().cycle();
+    let chunks = std::iter::from_fn(|| {
+        let size = sizes.next().copied().unwrap_or(usize::MAX);
+        (!rest.is_empty()).then(|| Ok(rest.split_to(size.min(rest.len()))))
+    });
+    let (mut output, mut rejects) = (Vec::new(), Vec::new());
+    let running = engine::run(futures::stream::iter(chunks), &mut output, &mut rejects, options);
+    match futures::executor::block_on(running) {
+        Ok(summary) => Ok(Ran { output, rejects, summary }),
+        Err(EngineError::BadFile(bad)) => Err(bad),
+        Err(error) => panic!("{error:?}"),
+    }
+}
