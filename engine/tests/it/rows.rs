@@ -38,7 +38,10 @@ fn ragged_rows_are_set_aside_with_their_place_and_bytes() {
     assert_eq!(few["reason"], "too_few_fields");
     assert_eq!((&few["line"], &few["byte_offset"], &few["byte_length"]), (&3.into(), &14.into(), &3.into()));
     assert_eq!(few["raw"], "2\r\n");
-    assert_eq!(few["message"], "the header has 2 fields, this row has 1");
+    assert_eq!(
+        few["message"],
+        "the header has 2 fields, this row has 1: add the others, or let it be padded"
+    );
     assert_eq!(many["reason"], "too_many_fields");
     assert_eq!((&many["line"], &many["lines"]), (&5.into(), &2.into()));
     assert_eq!(many["raw"], "3,\"x\ny\",z\r\n");
@@ -56,6 +59,15 @@ fn bytes_that_are_not_utf8_cost_their_row_or_are_replaced() {
     let ran = run_chunked(input, &[], &Options { policies: replace, ..told() }).unwrap();
     assert_eq!(ran.output, "id,name\n1,caf\u{fffd}\n2,b\n3,\"\u{fffd},\"\n".as_bytes());
     assert_eq!(ran.summary.dialect.rows_replaced, 2);
+}
+
+#[test]
+fn any_executor_will_do() {
+    let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(b"id,name\n1,\"a\"b\n"))]);
+    let (mut clean, mut rejects) = (Vec::new(), Vec::new());
+    let options = told();
+    let run = engine::run(stream, &mut clean, &mut rejects, &options);
+    assert_eq!(futures::executor::block_on(run).unwrap().counts, counts(1, 1, 0));
 }
 
 #[test]
