@@ -252,7 +252,7 @@ impl Rows {
         self.name_columns(&names, out);
     }
 
-    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
+    pub(super) fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
         let start = out.text.len();
         for (at, name) in names.iter().enumerate() {
             if at > 0 {
@@ -266,7 +266,7 @@ impl Rows {
     }
 
     /// What ends the first record is what the receipt says.
-    fn note_terminator(&mut self, record: &[u8]) {
+    pub(super) fn note_terminator(&mut self, record: &[u8]) {
         if self.tally.terminator.is_none() {
             self.tally.terminator = match record {
                 [.., b'\r', b'\n'] => Some("\r\n"),

@@ -1,6 +1,7 @@
 //! A region that can't be read: a record too long, or a quote that never closes.
 
 use super::{Measured, Rows};
+use crate::header::generated;
 use crate::line_end::LineEnd;
 use crate::outputs::Outputs;
 use crate::policy::{RunawayQuote, StrayQuotes};
@@ -60,11 +61,11 @@ impl Rows {
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
     /// mended. The header is mended always: without it there is no file.
     pub(super) fn take_repaired(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Option<usize> {
-        let width = match self.width {
-            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return None,
-            Some(width) => width,
-            None => self.reading.width?,
-        };
+        let is_header = self.width.is_none() && self.reading.header_lines > 0;
+        if !is_header && self.policies.stray_quotes == StrayQuotes::Reject {
+            return None;
+        }
+        let width = self.width.or(self.reading.width)?;
         let length = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => at + end,
             None if last => input.len(),
@@ -82,9 +83,13 @@ impl Rows {
         {
             return None;
         }
-        if self.width.is_none() {
+        if is_header {
             self.take_header_fields(line, 1, out);
             return Some(length);
+        }
+        if self.width.is_none() {
+            self.note_terminator(line);
+            self.name_columns(&generated(width), out);
         }
         let measured = self.measure(length, 0);
         self.count_mended(&measured, 1);
