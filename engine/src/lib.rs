@@ -12,6 +12,7 @@
 //! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
 //!   the columns' names.
 //! - `rows`: records into kept rows and rejections; a pure push machine.
+//! - `tail`: the lines behind the table, where they were told of.
 //! - `recode`: the rows whose quotes are in disorder, through `csv-async`; `repair`: those that one stray quote spoils.
 //! - `outputs`, `encode`, `sink`: what rows become, the output's compression, and where it goes.
 //! - `rejection`, `summary`, `error`: what comes out beside the rows.
@@ -38,6 +39,7 @@ mod scan;
 mod sink;
 mod sniff;
 mod summary;
+mod tail;
 mod text;
 mod write;
 

@@ -14,6 +14,7 @@ use crate::outputs::Outputs;
 use crate::policy::Policies;
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::sample::Sample;
+use crate::tail::Tail;
 use crate::text::Text;
 use crate::{Compression, EngineError, Sink, Summary};
 
@@ -77,9 +78,12 @@ where
     let found = sample.look(options, text.compression == Compression::None)?;
     let decoder = Decoder::new(found.encoding.encoding);
     let reading = found.sniffed.reading.clone();
+    let footnotes = options.told.footnote_lines.filter(|lines| *lines > 0);
+    let tail = footnotes.map(|lines| Tail::new(lines, reading.terminator));
     let mut flow = Flow {
         rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
         decoder,
+        tail,
         out: Outputs::default(),
         carry: BytesMut::new(),
         want: MIN_LOOK_BYTES,
@@ -164,6 +168,8 @@ struct Flow<'a, O, R> {
     block_bytes: usize,
     /// Makes UTF-8 of the text, where it is something else.
     decoder: Option<Decoder>,
+    /// Keeps the footnotes back, where some were told of.
+    tail: Option<Tail>,
 }
 
 impl<O: Sink, R: Sink> Flow<'_, O, R> {
@@ -173,7 +179,16 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
             None => block,
             Some(decoder) => decoder.decode(&block, false, |mark| self.rows.mark(mark)),
         };
-        self.take(text).await
+        self.take_text(text).await
+    }
+
+    /// Takes the next text, but for the lines that may be footnotes.
+    async fn take_text(&mut self, text: Bytes) -> Result<(), EngineError> {
+        let Some(tail) = &mut self.tail else { return self.take(text).await };
+        for piece in tail.push(&text)? {
+            self.take(piece).await?;
+        }
+        Ok(())
     }
 
     /// Takes the next text. Only the record that runs over a block's border is copied to be looked at.
@@ -217,10 +232,14 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
     async fn finish(&mut self) -> Result<(), EngineError> {
         if let Some(decoder) = &mut self.decoder {
             let rest = decoder.decode(&Bytes::new(), true, |mark| self.rows.mark(mark));
-            self.take(rest).await?;
+            self.take_text(rest).await?;
         }
         let carry = std::mem::take(&mut self.carry);
         self.advance(&carry, None, true).await?;
+        if let Some(tail) = self.tail.take() {
+            let (held, lines) = tail.finish();
+            self.rows.skip_footnotes(held.len(), lines);
+        }
         self.rows.check_rejects(None)?;
         self.hand_on(0).await?;
         self.encoder.finish(self.output).await

@@ -62,6 +62,8 @@ pub struct Dialect {
     pub header: bool,
     /// Lines before the header that are none of the table's.
     pub preamble_lines: u64,
+    /// Lines behind the table that are none of its: told of, or text below a blank line.
+    pub footnote_lines: u64,
     /// Comments that were skipped.
     pub comment_lines: u64,
     /// Columns whose name is not the header's: it was empty, or another column's. The first hundred.
@@ -109,7 +111,7 @@ pub struct Spans {
     pub filtered: u64,
     /// The header's lines.
     pub header: u64,
-    /// Byte-order mark, preamble, comments and blank lines.
+    /// Byte-order mark, preamble, comments, blank lines and footnotes.
     pub skipped: u64,
 }
 

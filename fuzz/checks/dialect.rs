@@ -28,6 +28,7 @@ pub(crate) fn holds(data: &[u8]) {
         terminator: None,
         header_lines: Some(dialect.header_lines),
         preamble_lines: Some(0),
+        footnote_lines: None,
         comment: Some(Comment::None),
         trusts_header: false,
     };

@@ -54,6 +54,7 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
         terminator: terminator[usize::from(head[3] & 3)],
         header_lines: lines(3, 2),
         preamble_lines: lines(3, 4),
+        footnote_lines: lines(2, 2),
         comment: comment[usize::from(head[3] >> 6)].clone(),
         trusts_header: head[0] & 0x80 != 0,
     };

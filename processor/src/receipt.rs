@@ -112,6 +112,7 @@ fn dialect(found: &engine::Dialect) -> Dialect {
         header: found.header_lines > 0,
         header_lines: found.header_lines,
         preamble_lines: found.preamble_lines,
+        footnote_lines: found.footnote_lines,
         comment: match &found.comment {
             Comment::Prefix(prefix) => Some(text(prefix)),
             Comment::None => None,

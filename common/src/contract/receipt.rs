@@ -112,6 +112,9 @@ pub struct Dialect {
     pub header_lines: u64,
     /// Lines before the header that are no data.
     pub preamble_lines: u64,
+    /// Lines behind the table that are no data.
+    #[serde(default)]
+    pub footnote_lines: u64,
     /// What begins a comment; absent where nothing does.
     #[serde(default)]
     pub comment: Option<String>,

@@ -32,7 +32,7 @@ impl Rows {
                 self.check_header(record)?;
                 if scan.form == Form::StrayQuotes
                     && scan.width != expected
-                    && let Some(taken) = self.take_repaired(record, true, out)
+                    && let Some(taken) = self.take_repaired(record, true, out)?
                 {
                     return Ok(taken);
                 }
@@ -50,6 +50,9 @@ impl Rows {
         if scan.width != width {
             return self.take_ragged(scan, record, is_bad, width, out);
         }
+        if self.notes.is_open() {
+            self.release(out)?;
+        }
         let measured = self.measure(record.len(), 0);
         self.count_mended(&measured, scan.lines);
         self.write(scan, record, is_bad, width, out)?;
@@ -66,7 +69,7 @@ impl Rows {
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         if scan.form == Form::StrayQuotes {
-            if let Some(taken) = self.take_repaired(record, true, out) {
+            if let Some(taken) = self.take_repaired(record, true, out)? {
                 return Ok(taken);
             }
             if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
@@ -83,6 +86,9 @@ impl Rows {
             let is_empty = |field: &[u8]| mended(field, &self.policies).is_empty();
             if self.fields.iter().skip(width).all(is_empty) {
                 self.fields.truncate(width);
+                if self.notes.is_open() {
+                    self.release(out)?;
+                }
                 let measured = self.measure(record.len(), 0);
                 self.count_mended(&measured, scan.lines);
                 self.tally.rows_mended += 1;
@@ -105,7 +111,9 @@ impl Rows {
 
     /// Why a record is rejected whatever its fields, if it is.
     pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message)> {
-        if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && self.width.is_some() {
+        // Of a header, they are replaced.
+        let is_row = self.width.is_some() || self.reading.header_lines == 0;
+        if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && is_row {
             return Some((Reason::InvalidEncoding, Message::InvalidEncoding));
         }
         if self.policies.nul == NulBytes::Reject && memchr(0, record).is_some() {
@@ -122,6 +130,8 @@ impl Rows {
         message: Message,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
+        let is_ragged = matches!(message, Message::Width { .. });
+        let may_be_note = is_ragged && self.may_be_note(scan, record)?;
         let byte_offset = self.source_offset;
         let measured = self.measure(record.len(), usize::MAX);
         let rejection = Rejection {
@@ -134,7 +144,11 @@ impl Rows {
             message,
             raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
         };
-        self.reject(&rejection, out)?;
+        if may_be_note {
+            self.hold(&rejection, out)?;
+        } else {
+            self.reject(&rejection, out)?;
+        }
         Ok(record.len())
     }
 
@@ -146,7 +160,7 @@ impl Rows {
     }
 
     /// Fills `fields` with those of a record that was found, whatever found it.
-    fn parse(&mut self, scan: &Scan, record: &[u8]) -> Result<(), EngineError> {
+    pub(super) fn parse(&mut self, scan: &Scan, record: &[u8]) -> Result<(), EngineError> {
         let content = &record[..scan.content];
         // To `scan`, a record is canonical that has the quotes it needs.
         if scan.form == Form::Canonical && !(self.canonical && memchr(b'"', content).is_some()) {

@@ -45,7 +45,7 @@ impl Rows {
             self.why_given_up = message;
         }
         if reason == Reason::UnclosedQuote
-            && let Some(taken) = self.take_repaired(input, last, out)
+            && let Some(taken) = self.take_repaired(input, last, out)?
         {
             return Ok(taken);
         }
@@ -60,16 +60,21 @@ impl Rows {
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
     /// mended. The header is mended always: without it there is no file.
-    pub(super) fn take_repaired(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Option<usize> {
+    pub(super) fn take_repaired(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs,
+    ) -> Result<Option<usize>, EngineError> {
         let is_header = self.width.is_none() && self.reading.header_lines > 0;
         if !is_header && self.policies.stray_quotes == StrayQuotes::Reject {
-            return None;
+            return Ok(None);
         }
-        let width = self.width.or(self.reading.width)?;
+        let Some(width) = self.width.or(self.reading.width) else { return Ok(None) };
         let length = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => at + end,
             None if last => input.len(),
-            _ => return None,
+            _ => return Ok(None),
         };
         let line = &input[..length];
         let is_bad = match &self.ruler {
@@ -81,11 +86,14 @@ impl Rows {
             || self.is_refused(line, is_bad).is_some()
             || !parser.repair(line, width, &mut self.fields)
         {
-            return None;
+            return Ok(None);
         }
         if is_header {
             self.take_header_fields(line, 1, out);
-            return Some(length);
+            return Ok(Some(length));
+        }
+        if self.notes.is_open() {
+            self.release(out)?;
         }
         if self.width.is_none() {
             self.note_terminator(line);
@@ -95,7 +103,7 @@ impl Rows {
         self.count_mended(&measured, 1);
         self.tally.rows_mended += 1;
         self.write_fields(width, is_bad, out);
-        Some(length)
+        Ok(Some(length))
     }
 
     /// Begins to reject a record: at its start, up to the line's end.

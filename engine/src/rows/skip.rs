@@ -31,6 +31,7 @@ impl Rows {
         match self.reading.terminator.at(input, last) {
             LineEnd::Here(length) => {
                 self.skip(length, true);
+                self.note_blank();
                 return Start::Skipped(length);
             }
             LineEnd::Unknown => return Start::Unknown,
