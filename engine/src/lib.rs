@@ -14,7 +14,9 @@
 //! - `rows`: records into kept rows and rejections; a pure push machine.
 //! - `tail`: the lines behind the table, where they were told of.
 //! - `recode`: the rows whose quotes are in disorder, through `csv-async`; `repair`: those that one stray quote spoils.
+//! - `replay`: rejected rows, once more.
 //! - `outputs`, `encode`, `sink`: what rows become, the output's compression, and where it goes.
+//! - `profile`: what the clean columns hold.
 //! - `rejection`, `summary`, `error`: what comes out beside the rows.
 
 mod compression;
@@ -29,9 +31,11 @@ mod line_end;
 mod outputs;
 mod parse;
 mod policy;
+mod profile;
 mod recode;
 mod rejection;
 mod repair;
+mod replay;
 mod rows;
 mod run;
 mod sample;
@@ -50,7 +54,9 @@ pub use error::{BadFile, EngineError};
 pub use header::Renamed;
 pub use inflate::InflateLimits;
 pub use policy::{InvalidBytes, MaxRejects, NulBytes, Policies, Ragged, RunawayQuote, StrayQuotes};
+pub use profile::{Bound, ColumnProfile, ColumnType, MAX_PROFILED_COLUMNS};
 pub use rejection::Reason;
+pub use replay::{Replayed, replay};
 pub use run::{Options, run};
 pub use sink::Sink;
 pub use summary::{Confidence, Counts, Dialect, Spans, Summary};

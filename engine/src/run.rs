@@ -6,17 +6,18 @@ use std::task::Poll;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::Stream;
 
-use crate::dialect::Told;
+use crate::dialect::{Reading, Told};
 use crate::encode::Encoder;
 use crate::encoding::Decoder;
-use crate::inflate::InflateLimits;
+use crate::inflate::{InflateLimits, Progress};
 use crate::outputs::Outputs;
 use crate::policy::Policies;
+use crate::profile::Profile;
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
-use crate::sample::Sample;
+use crate::sample::{Look, Sample};
 use crate::tail::Tail;
 use crate::text::Text;
-use crate::{Compression, EngineError, Sink, Summary};
+use crate::{Compression, EngineError, Encoding, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub struct Options {
     pub told: Told,
     /// What becomes of rows that are not as they should be.
     pub policies: Policies,
+    /// Whether the output's columns are profiled.
+    pub profile: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             inflate: InflateLimits::default(),
             told: Told::default(),
             policies: Policies::default(),
+            profile: false,
         }
     }
 }
@@ -73,25 +77,13 @@ where
     R: Sink,
 {
     let mut text = Text::open(input, options).await?;
-    let output_compression = options.output_compression.unwrap_or(text.compression).of_output();
     let sample = Sample::gather(&mut text).await?;
     let found = sample.look(options, text.compression == Compression::None)?;
-    let decoder = Decoder::new(found.encoding.encoding);
     let reading = found.sniffed.reading.clone();
     let footnotes = options.told.footnote_lines.filter(|lines| *lines > 0);
     let tail = footnotes.map(|lines| Tail::new(lines, reading.terminator));
-    let mut flow = Flow {
-        rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
-        decoder,
-        tail,
-        out: Outputs::default(),
-        carry: BytesMut::new(),
-        want: MIN_LOOK_BYTES,
-        encoder: Encoder::new(output_compression, options.threads),
-        output,
-        rejects,
-        block_bytes: options.block_bytes,
-    };
+    let mut flow = Flow::new(reading, &found, text.compression, options, output, rejects);
+    flow.tail = tail;
     flow.rows.skip_front(found.encoding.bom as u64);
     let mut front = found.encoding.bom;
     let (mut sampled, whole) = (sample.blocks.into_iter(), sample.whole);
@@ -113,25 +105,14 @@ where
             breathe().await;
         }
     }
-    flow.finish().await?;
-
-    let (tally, read) = (flow.rows.tally, text.progress());
-    let summary = Summary {
-        dialect: found.dialect(&tally),
-        input_compression: text.compression,
-        members: read.members,
-        output_compression,
-        counts: tally.counts,
-        input_bytes: read.input_bytes,
-        decompressed_bytes: read.text_bytes,
-        output_bytes: flow.encoder.output_bytes,
-        spans: tally.spans,
-        by_reason: tally.by_reason,
-    };
-    if !summary.adds_up() {
-        return Err(EngineError::Internal(format!("the sums don't add up: {summary:?}")));
+    flow.end_text().await?;
+    if let Some(tail) = flow.tail.take() {
+        let (held, lines) = tail.finish();
+        flow.rows.skip_footnotes(held.len(), lines);
     }
-    Ok(summary)
+    flow.end_sinks().await?;
+    let progress = text.progress();
+    flow.summary(found, progress.text_bytes, text.compression, progress)
 }
 
 /// A record that runs over a block's border is first looked at when this much is there.
@@ -155,8 +136,8 @@ pub(crate) async fn breathe() {
 }
 
 /// Text on its way through the rows into the sinks.
-struct Flow<'a, O, R> {
-    rows: Rows,
+pub(crate) struct Flow<'a, O, R> {
+    pub(crate) rows: Rows,
     out: Outputs,
     /// The start of a record whose end has not come yet.
     carry: BytesMut,
@@ -170,11 +151,67 @@ struct Flow<'a, O, R> {
     decoder: Option<Decoder>,
     /// Keeps the footnotes back, where some were told of.
     tail: Option<Tail>,
+    /// What the output's columns hold, where that was asked for.
+    profile: Option<Profile>,
 }
 
-impl<O: Sink, R: Sink> Flow<'_, O, R> {
+impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
+    /// Reads by `reading` what `input_compression` was.
+    pub(crate) fn new(
+        reading: Reading,
+        found: &Look,
+        input_compression: Compression,
+        options: &Options,
+        output: &'a mut O,
+        rejects: &'a mut R,
+    ) -> Self {
+        let compression = options.output_compression.unwrap_or(input_compression).of_output();
+        let decoder = Decoder::new(found.encoding.encoding);
+        Self {
+            rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
+            decoder,
+            tail: None,
+            profile: options.profile.then(Profile::default),
+            out: Outputs::default(),
+            carry: BytesMut::new(),
+            want: MIN_LOOK_BYTES,
+            encoder: Encoder::new(compression, options.threads),
+            output,
+            rejects,
+            block_bytes: options.block_bytes,
+        }
+    }
+
+    /// What was found and done, once all of `text_bytes` was taken.
+    pub(crate) fn summary(
+        self,
+        found: Look,
+        text_bytes: u64,
+        input_compression: Compression,
+        read: Progress,
+    ) -> Result<Summary, EngineError> {
+        let tally = self.rows.tally;
+        let summary = Summary {
+            dialect: found.dialect(&tally),
+            input_compression,
+            members: read.members,
+            output_compression: self.encoder.compression,
+            counts: tally.counts,
+            input_bytes: read.input_bytes,
+            decompressed_bytes: text_bytes,
+            output_bytes: self.encoder.output_bytes,
+            spans: tally.spans,
+            by_reason: tally.by_reason,
+            columns: self.profile.map(Profile::finish).unwrap_or_default(),
+        };
+        if !summary.adds_up() {
+            return Err(EngineError::Internal(format!("the sums don't add up: {summary:?}")));
+        }
+        Ok(summary)
+    }
+
     /// Takes the next bytes of the source.
-    async fn take_source(&mut self, block: Bytes) -> Result<(), EngineError> {
+    pub(crate) async fn take_source(&mut self, block: Bytes) -> Result<(), EngineError> {
         let text = match &mut self.decoder {
             None => block,
             Some(decoder) => decoder.decode(&block, false, |mark| self.rows.mark(mark)),
@@ -228,18 +265,33 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         self.want = (2 * self.carry.len()).max(MIN_LOOK_BYTES);
     }
 
-    /// Takes what is left, and ends the output.
-    async fn finish(&mut self) -> Result<(), EngineError> {
+    /// Takes what is left of the text.
+    pub(crate) async fn end_text(&mut self) -> Result<(), EngineError> {
         if let Some(decoder) = &mut self.decoder {
             let rest = decoder.decode(&Bytes::new(), true, |mark| self.rows.mark(mark));
             self.take_text(rest).await?;
         }
-        let carry = std::mem::take(&mut self.carry);
+        let mut carry = std::mem::take(&mut self.carry);
         self.advance(&carry, None, true).await?;
-        if let Some(tail) = self.tail.take() {
-            let (held, lines) = tail.finish();
-            self.rows.skip_footnotes(held.len(), lines);
-        }
+        carry.clear();
+        self.carry = carry;
+        self.want_more();
+        Ok(())
+    }
+
+    /// Leaves out what was not taken of the text so far.
+    pub(crate) fn forget(&mut self) {
+        self.carry.clear();
+        self.want_more();
+    }
+
+    /// Begins to decode another text, where text is decoded.
+    pub(crate) fn decode_anew(&mut self, encoding: &'static Encoding) {
+        self.decoder = Decoder::new(encoding);
+    }
+
+    /// Ends the output.
+    pub(crate) async fn end_sinks(&mut self) -> Result<(), EngineError> {
         self.rows.check_rejects(None)?;
         self.hand_on(0).await?;
         self.encoder.finish(self.output).await
@@ -270,6 +322,9 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
     /// Hands on what there is; what was gathered from small pieces only if it is `least` bytes or more.
     async fn hand_on(&mut self, least: usize) -> Result<(), EngineError> {
         for piece in self.out.take_pieces(least) {
+            if let Some(profile) = &mut self.profile {
+                profile.observe_text(&piece);
+            }
             self.encoder.push(piece, self.output).await?;
         }
         if let Some(chunk) = self.out.take_rejects(least.min(MAX_REJECTS_BYTES)) {

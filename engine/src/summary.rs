@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::profile::ColumnProfile;
 use crate::{Comment, Compression, Escape, Quote, Reason, Renamed};
 
 /// Everything that [`run`](crate::run()) can say of a file. The receipt is made from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// How the text is written.
     pub dialect: Dialect,
@@ -27,6 +28,8 @@ pub struct Summary {
     pub spans: Spans,
     /// Rejections by reason.
     pub by_reason: BTreeMap<Reason, u64>,
+    /// What the output's columns hold, the first thousand of them, where that was asked for.
+    pub columns: Vec<ColumnProfile>,
 }
 
 impl Summary {

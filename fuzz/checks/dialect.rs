@@ -2,7 +2,7 @@
 
 use engine::{Comment, Encoding, Options, Told};
 
-use crate::running::{run, same};
+use super::running::{run, same};
 
 /// Panics where something does not hold of the file that `data` is, but for its first byte.
 pub(crate) fn holds(data: &[u8]) {

@@ -1,11 +1,11 @@
 //! Receipts, from what the engine found.
 
 use common::contract::{
-    ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
+    ByteCounts, ByteSpans, Column, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
     Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Comment, Escape, Summary};
+use engine::{BadFile, Bound, ColumnProfile, Comment, Escape, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -45,6 +45,7 @@ pub fn processed(
             },
         },
         outputs,
+        columns: summary.columns.iter().map(column).collect(),
         rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason }),
         ..blank(source, recipe, Status::Processed, started_at)
     }
@@ -91,6 +92,27 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         },
         peak_memory_bytes: peak_memory_bytes(),
         penstock_version: common::VERSION.into(),
+    }
+}
+
+fn column(found: &ColumnProfile) -> Column {
+    let bound = |bound: &Option<Bound>| {
+        bound.as_ref().map(|bound| match bound {
+            Bound::Integer(value) => (*value).into(),
+            Bound::Number(value) => (*value).into(),
+            Bound::Text(text) => text.as_str().into(),
+        })
+    };
+    Column {
+        name: found.name.clone(),
+        kind: found.kind.map(|kind| kind.name().to_owned()),
+        share: found.share,
+        nulls: found.nulls,
+        empties: found.empties,
+        min: bound(&found.min),
+        max: bound(&found.max),
+        longest: found.longest,
+        distinct_estimate: found.distinct_estimate,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Column, Source};
 
 /// The version of the receipt's layout.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -37,9 +37,9 @@ pub struct Receipt {
     pub outputs: Vec<Output>,
     /// The rejected rows' object; absent when nothing was rejected.
     pub rejects: Option<Rejects>,
-    /// The columns' profile.
+    /// What the output's columns hold, the first thousand of them; empty unless that was asked for.
     #[serde(default)]
-    pub columns: Vec<serde_json::Value>,
+    pub columns: Vec<Column>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// How long it took.

@@ -1,5 +1,6 @@
 //! Records into kept rows and rejections: a pure push machine, without I/O.
 
+mod again;
 mod notes;
 mod record;
 mod region;
@@ -90,6 +91,8 @@ pub(crate) struct Rows {
     given_up: u64,
     /// Why.
     why_given_up: Message,
+    /// Whether nothing is taken behind the header.
+    only_header: bool,
     pub(crate) tally: Tally,
 }
 
@@ -144,6 +147,7 @@ impl Rows {
             notes: Notes::default(),
             given_up: 0,
             why_given_up: Message::OpenQuote,
+            only_header: false,
             tally: Tally::default(),
             reading,
             policies,
@@ -181,6 +185,9 @@ impl Rows {
         let mut full = false;
         while at < input.len() {
             self.text_offset = base + at as u64;
+            if self.only_header && self.width.is_some() {
+                break;
+            }
             full = out.rejects.len() >= MAX_REJECTS_BYTES;
             if full {
                 break;

@@ -42,6 +42,9 @@ impl Rows {
             }
             self.note_terminator(record);
             self.name_columns(&generated(expected), out);
+            if self.only_header {
+                return Ok(0);
+            }
         }
         let width = self.width.unwrap_or_default();
         if let Some((reason, message)) = self.is_refused(record, is_bad) {

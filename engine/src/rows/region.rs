@@ -1,5 +1,6 @@
 //! A region that can't be read: a record too long, or a quote that never closes.
 
+use super::skip::Start;
 use super::{Measured, Rows};
 use crate::header::generated;
 use crate::line_end::LineEnd;
@@ -50,12 +51,27 @@ impl Rows {
             return Ok(taken);
         }
         let is_row = self.width.is_some() || self.reading.header_lines == 0;
+        if self.only_header && is_row {
+            return Ok(self.pass_endless(input, last, out));
+        }
         if is_row && reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
             let what = format!("{message}, or let reading go on at the next line");
             return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
         }
         self.open_region(reason, message)?;
         Ok(0)
+    }
+
+    /// Where only the columns are wanted, and their names are made: a record without an end says nothing of how many.
+    fn pass_endless(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> usize {
+        if let Some(width) = self.reading.width {
+            self.name_columns(&generated(width), out);
+            return 0;
+        }
+        match self.skip_line(input, last) {
+            Start::Skipped(length) => length,
+            Start::Record | Start::Unknown => 0,
+        }
     }
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
@@ -98,6 +114,9 @@ impl Rows {
         if self.width.is_none() {
             self.note_terminator(line);
             self.name_columns(&generated(width), out);
+            if self.only_header {
+                return Ok(Some(0));
+            }
         }
         let measured = self.measure(length, 0);
         self.count_mended(&measured, 1);

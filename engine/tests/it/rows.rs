@@ -1,6 +1,6 @@
 //! What becomes of each kind of row.
 
-use engine::{Counts, EngineError, InvalidBytes, Options, Policies, Told};
+use engine::{Bound, Counts, EngineError, InvalidBytes, Options, Policies, Told};
 
 use crate::harness::{run, run_bad, run_chunked};
 
@@ -62,6 +62,25 @@ fn bytes_that_are_not_utf8_cost_their_row_or_are_replaced() {
 }
 
 #[test]
+fn a_profile_tells_of_the_rows_that_are_kept_and_changes_no_byte() {
+    let input = [&b"id,name\n"[..], &b"1,\"a\"\n2\n3,NULL\n\"4\",\"b,\"\"c\"\n".repeat(3000)].concat();
+    let without = run_chunked(&input, &[], &told()).unwrap();
+    assert!(without.summary.columns.is_empty());
+    let profiling = Options { profile: true, ..told() };
+    let whole = run_chunked(&input, &[], &profiling).unwrap();
+    assert_eq!((&whole.output, whole.summary.counts), (&without.output, without.summary.counts));
+    let [id, name] = &whole.summary.columns[..] else { panic!("{:?}", whole.summary.columns) };
+    assert_eq!((id.kind, id.distinct_estimate), (Some(engine::ColumnType::Integer), 3));
+    assert_eq!((&id.min, &id.max), (&Some(Bound::Integer(1)), &Some(Bound::Integer(4))));
+    assert_eq!((name.nulls, name.longest, name.distinct_estimate), (3000, 4, 2));
+    assert_eq!(name.max, Some(Bound::Text("b,\"c".into())));
+    for sizes in [&[1][..], &[7, 0, 100]] {
+        let chunked = run_chunked(&input, sizes, &Options { block_bytes: 50, ..profiling.clone() }).unwrap();
+        assert_eq!(chunked.summary, whole.summary);
+    }
+}
+
+#[test]
 fn any_executor_will_do() {
     let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(b"id,name\n1,\"a\"b\n"))]);
     let (mut clean, mut rejects) = (Vec::new(), Vec::new());
@@ -81,12 +100,12 @@ fn a_byte_order_mark_is_skipped_once() {
 #[test]
 fn a_stray_quote_costs_its_line_and_no_more() {
     let mut input = b"id,name\n".to_vec();
-    for row in 0..200_000 {
+    for row in 0..1_000_000 {
         let quote = if row == 10 { "\"" } else { "" };
         input.extend_from_slice(format!("{row},{quote}name of {row}\n").as_bytes());
     }
     let ran = run(&input);
-    assert_eq!(ran.summary.counts, counts(200_000, 199_999, 1));
+    assert_eq!(ran.summary.counts, counts(1_000_000, 999_999, 1));
     assert_eq!(ran.rejects[0]["reason"], "unclosed_quote");
     assert_eq!(ran.rejects[0]["line"], 12);
     assert_eq!(ran.rejects[0]["raw"], "10,\"name of 10\n");
