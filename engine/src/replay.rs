@@ -139,14 +139,17 @@ fn header_reading(
     options: &Options,
     is_plain: bool,
 ) -> Result<Reading, EngineError> {
-    if found.sniffed.names <= 1 && options.told.delimiter.is_some() {
-        let told = Told { delimiter: None, quote: None, escape: None, ..options.told.clone() };
+    let reading = &found.sniffed.reading;
+    let is_one_column =
+        found.sniffed.names <= 1 && reading.header_lines <= 1 && reading.width.is_none_or(|width| width <= 1);
+    if is_one_column && options.told.delimiter.is_some() {
+        let told = Told { delimiter: None, ..options.told.clone() };
         let untold = sample.look(&Options { told, ..options.clone() }, is_plain)?;
         if untold.sniffed.names > 1 {
             return Ok(Reading { finds_footnotes: false, ..untold.sniffed.reading });
         }
     }
-    Ok(found.sniffed.reading.clone())
+    Ok(reading.clone())
 }
 
 /// The source's text, and how far it was read.

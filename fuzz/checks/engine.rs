@@ -118,6 +118,11 @@ fn adds_up(ran: &Ran, file: &[u8]) {
 
 /// The rows that were rejected are rejected alone too, with the same bytes at the same place.
 fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
+    // A header of one column is read as it is found.
+    let columns = |output: &[u8]| csv::Reader::from_reader(output).byte_headers().map(csv::ByteRecord::len);
+    if ran.summary.output_compression != Compression::None || columns(&ran.output).is_ok_and(|count| count < 2) {
+        return;
+    }
     let again = replay(file, &ran.rejects, options).expect("the rejects can't be replayed");
     assert!(again.summary.adds_up());
     assert_eq!(again.summary.counts.rows_in, again.summary.counts.rows_out + again.summary.counts.rows_rejected);

@@ -186,7 +186,8 @@ impl Rows {
         while at < input.len() {
             self.text_offset = base + at as u64;
             if self.only_header && self.width.is_some() {
-                break;
+                out.keep(&input[run]);
+                return Ok(Progress { used: at, full: false });
             }
             full = out.rejects.len() >= MAX_REJECTS_BYTES;
             if full {

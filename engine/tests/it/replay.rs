@@ -132,7 +132,9 @@ proptest! {
         let Ok(first) = run_chunked(&input, &[], &options) else { return Ok(()) };
         // A line that ends with an escape is another one alone.
         let escapes = matches!(options.told.escape, Some(Escape::Byte(_)));
-        if first.summary.dialect.header && !escapes {
+        // A header of one column is read as it is found.
+        let columns = csv::Reader::from_reader(&first.output[..]).byte_headers().unwrap().len();
+        if first.summary.dialect.header && !escapes && columns > 1 {
             let again = replay(&input, &first.rejects, &options).unwrap();
             prop_assert_eq!(
                 again.rejects.iter().map(facts).collect::<Vec<_>>(),
