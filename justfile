@@ -44,7 +44,7 @@ second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
 # Everything CI checks, in its order
-check: fmt lint test second-opinion doc deny check-deploy e2e demo
+check: fmt lint test second-opinion doc deny check-deploy e2e demo pages
 
 # Formatting
 fmt:
@@ -75,6 +75,10 @@ check-template: node-modules python-tools
 # The samples' traces through a real collector into an imitation of X-Ray
 collector:
     python3 local/collector.py
+
+# The pages that commands write, in a real Chromium: light, dark, on a phone, in print
+pages *ARGS:
+    python3 local/pages {{ARGS}}
 
 # Packages the golden templates anew, after a change to serverless.yml or deploy/
 template-update: node-modules

@@ -24,6 +24,23 @@ pub enum ConfigError {
     },
 }
 
+/// Where the recipes lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecipesPlace {
+    /// Nowhere: the default recipe is every file's.
+    #[default]
+    None,
+    /// In a folder.
+    Folder(String),
+    /// Under a prefix of a bucket.
+    Published {
+        /// The bucket.
+        bucket: String,
+        /// Empty, or with a `/` at its end.
+        prefix: String,
+    },
+}
+
 /// What the processor needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessorConfig {
@@ -37,10 +54,12 @@ pub struct ProcessorConfig {
     pub max_decompressed_bytes: u64,
     /// How many times its size a compressed file may grow to.
     pub max_compression_ratio: u64,
+    /// Where the recipes lie.
+    pub recipes: RecipesPlace,
 }
 
 /// What the consumer needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConsumerConfig {
     /// Where the processor's objects lie, and the catalogue goes.
     pub output_bucket: String,
@@ -52,6 +71,30 @@ pub struct ConsumerConfig {
     pub claim_lease: Duration,
     /// How often the queue hands a message out before it sets it aside, so that the trace can say which time is the last.
     pub max_receives: u32,
+    /// How long a message waits after its first receive failed; later ones wait longer.
+    pub first_pause: Duration,
+    /// Where `notifications.yml` is, if there is one: a file, or `s3://bucket/key`.
+    pub notifications: Option<String>,
+    /// For links.
+    pub region: Option<String>,
+    /// What the digest's estimate of costs needs.
+    pub prices: Prices,
+}
+
+/// What a day's files cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    /// US dollars for a GB-second of Lambda.
+    pub gb_second: f64,
+    /// The processor's memory, in MiB.
+    pub processor_mib: f64,
+}
+
+impl Default for Prices {
+    /// arm64's price in us-east-1, and serverless.yml's memory.
+    fn default() -> Self {
+        Self { gb_second: 0.000_013_333_4, processor_mib: 1769.0 }
+    }
 }
 
 /// The process's environment.
@@ -68,6 +111,9 @@ const DEFAULT_MEMORY_MIB: u64 = 512;
 
 /// As `maxReceiveCount` in serverless.yml.
 const DEFAULT_MAX_RECEIVES: u32 = 5;
+
+/// With five receives and pauses that grow threefold, a message is tried for 13 minutes at most.
+const DEFAULT_FIRST_PAUSE: Duration = Duration::from_secs(20);
 
 /// 1 TiB: more than the longest run can read.
 pub const DEFAULT_MAX_DECOMPRESSED_BYTES: u64 = 1 << 40;
@@ -107,6 +153,7 @@ impl ProcessorConfig {
                 "TOPIC_ARN",
             )?,
             memory_budget_mib,
+            recipes: recipes(&lookup)?,
         })
     }
 }
@@ -125,23 +172,69 @@ impl ConsumerConfig {
                 .map(|arn| topic(arn, "ALERT_TOPIC_ARN"))
                 .transpose()?,
             claim_lease: LAMBDA_MAX_TIMEOUT + Duration::from_mins(1),
-            max_receives: match given(&lookup, "MAX_RECEIVE_COUNT") {
-                None => DEFAULT_MAX_RECEIVES,
-                Some(text) => {
-                    let count = text.trim().parse().ok().filter(|count| (1..=1000).contains(count));
-                    count.ok_or(ConfigError::Malformed {
-                        name: "MAX_RECEIVE_COUNT",
-                        expected: "a whole number from 1 to 1000",
-                    })?
-                }
+            max_receives: number(&lookup, "MAX_RECEIVE_COUNT", "a whole number from 1 to 1000", |count| {
+                (1..=1000).contains(count)
+            })?
+            .unwrap_or(DEFAULT_MAX_RECEIVES),
+            first_pause: number(&lookup, "RETRY_AFTER_SECONDS", "a whole number from 1 to 3600", |seconds| {
+                (1..=3600).contains(seconds)
+            })?
+            .map_or(DEFAULT_FIRST_PAUSE, Duration::from_secs),
+            notifications: given(&lookup, "NOTIFICATIONS"),
+            region: given(&lookup, "AWS_REGION"),
+            prices: Prices {
+                gb_second: number(&lookup, "GB_SECOND_PRICE", "US dollars, such as 0.0000133334", is_amount)?
+                    .unwrap_or(Prices::default().gb_second),
+                processor_mib: number(&lookup, "PROCESSOR_MEMORY_MIB", "a number of MiB", is_amount)?
+                    .unwrap_or(Prices::default().processor_mib),
             },
         })
     }
 }
 
+fn is_amount(amount: &f64) -> bool {
+    amount.is_finite() && *amount >= 0.0
+}
+
+fn number<T: std::str::FromStr>(
+    lookup: impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    expected: &'static str,
+    is_valid: impl Fn(&T) -> bool,
+) -> Result<Option<T>, ConfigError> {
+    let Some(text) = given(lookup, name) else { return Ok(None) };
+    let number = text.trim().parse().ok().filter(is_valid);
+    number.map(Some).ok_or(ConfigError::Malformed { name, expected })
+}
+
 /// A variable that is set to something.
 fn given(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     lookup(name).filter(|value| !value.trim().is_empty())
+}
+
+/// Where `RECIPES` says; if it says nothing, in the folder that the image brings.
+fn recipes(lookup: impl Fn(&str) -> Option<String>) -> Result<RecipesPlace, ConfigError> {
+    let Some(place) = given(&lookup, "RECIPES") else {
+        let baked = given(&lookup, "LAMBDA_TASK_ROOT").map(|root| format!("{root}/recipes"));
+        let there = baked.filter(|folder| std::path::Path::new(folder).is_dir());
+        return Ok(there.map_or(RecipesPlace::None, RecipesPlace::Folder));
+    };
+    s3_or_folder(&place)
+        .ok_or(ConfigError::Malformed { name: "RECIPES", expected: "a folder, or s3://<bucket>/<prefix>" })
+}
+
+/// Reads `s3://<bucket>/<prefix>`, and anything else as a folder.
+pub fn s3_or_folder(place: &str) -> Option<RecipesPlace> {
+    let Some(rest) = place.strip_prefix("s3://") else { return Some(RecipesPlace::Folder(place.to_owned())) };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_end_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    is_bucket(bucket).then(|| RecipesPlace::Published { bucket: bucket.to_owned(), prefix })
+}
+
+fn is_bucket(bucket: &str) -> bool {
+    (3..=63).contains(&bucket.len())
+        && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
 }
 
 fn limit(
@@ -165,9 +258,7 @@ fn required(
 
 fn bucket(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {
     let bucket = required(lookup, name, "the name of the output bucket")?;
-    let well_formed = (3..=63).contains(&bucket.len())
-        && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
-    if !well_formed {
+    if !is_bucket(&bucket) {
         return Err(ConfigError::Malformed {
             name,
             expected: "a bucket's name: 3 to 63 of a-z, 0-9, '.' and '-'",
@@ -234,6 +325,20 @@ mod tests {
         assert_eq!(processor(&with).unwrap().memory_budget_mib, 128);
         let with = [&with[..], &[("MEMORY_BUDGET_MIB", "256")]].concat();
         assert_eq!(processor(&with).unwrap().memory_budget_mib, 256);
+    }
+
+    #[test]
+    fn recipes_lie_in_a_folder_or_under_a_prefix() {
+        let base = [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)];
+        let place =
+            |value| processor(&[&base[..], &[("RECIPES", value)]].concat()).map(|config| config.recipes);
+        let published =
+            |prefix: &str| RecipesPlace::Published { bucket: "conf".into(), prefix: prefix.into() };
+        assert_eq!(processor(&base).unwrap().recipes, RecipesPlace::None);
+        assert_eq!(place("/opt/recipes"), Ok(RecipesPlace::Folder("/opt/recipes".into())));
+        assert_eq!(place("s3://conf"), Ok(published("")));
+        assert_eq!(place("s3://conf/a/b/"), Ok(published("a/b/")));
+        assert!(place("s3://C_/x").unwrap_err().to_string().starts_with("RECIPES is malformed"));
     }
 
     #[test]

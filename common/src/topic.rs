@@ -34,6 +34,13 @@ pub struct PublishError {
     source: Box<dyn Error + Send + Sync>,
 }
 
+impl PublishError {
+    /// The topic's name, and why it did not take the message.
+    pub fn new(topic: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { topic: topic.into(), source: source.into() }
+    }
+}
+
 /// Where messages go.
 #[async_trait]
 pub trait Topic: Send + Sync + 'static {
@@ -83,7 +90,7 @@ impl SnsTopic {
     }
 
     fn error(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> PublishError {
-        PublishError { topic: self.arn.clone(), source: source.into() }
+        PublishError::new(&self.arn, source)
     }
 }
 
@@ -145,7 +152,7 @@ impl Topic for MemoryTopic {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if *refusals > 0 {
             *refusals -= 1;
-            return Err(PublishError { topic: "memory".into(), source: "refused: injected".into() });
+            return Err(PublishError::new("memory", "refused: injected"));
         }
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(message);

@@ -1,9 +1,13 @@
 //! The record of a file, and with it the ledger of what was done: an event that has its entry is done.
 
 use common::contract::{CatalogEntry, FileEvent, ObjectRef, catalog_key};
-use common::store::{Condition, ErrorKind, Store, StoreError};
+use common::document::{self, DocumentError};
+use common::store::{Condition, ErrorKind, List, Store, StoreError};
+use futures::stream::{self, Stream, TryStreamExt as _};
+use jiff::civil::Date;
 
-use common::document;
+/// Entries that are read at once.
+const READS_IN_FLIGHT: usize = 16;
 
 /// Whether the event was done before.
 pub(crate) async fn is_done(store: &dyn Store, bucket: &str, event: &FileEvent) -> Result<bool, StoreError> {
@@ -26,4 +30,104 @@ pub(crate) async fn record(
 
 fn entry_object(bucket: &str, event: &FileEvent) -> ObjectRef {
     ObjectRef::new(bucket, catalog_key(&event.id, event.time))
+}
+
+/// The days that have entries, from `since` on, in order. Days are UTC's.
+///
+/// # Errors
+///
+/// The bucket can't be listed.
+pub async fn days(lister: &dyn List, bucket: &str, since: Option<Date>) -> Result<Vec<Date>, StoreError> {
+    let mut days = Vec::new();
+    let mut after = since.map(prefix).unwrap_or_default();
+    loop {
+        let page = lister.list(bucket, PREFIX, &after).await?;
+        let Some(day) = page.first().and_then(|key| day(key)) else { return Ok(days) };
+        days.push(day);
+        // The next day's entries come after everything that begins with this day.
+        after = format!("{}\u{ff}", prefix(day));
+    }
+}
+
+/// The entries of a day, in no order. An entry that is gone when it is read is passed over.
+pub fn entries<'a>(
+    store: &'a dyn Store,
+    lister: &'a dyn List,
+    bucket: &'a str,
+    day: Date,
+) -> impl Stream<Item = Result<CatalogEntry, DocumentError>> + Send + 'a {
+    let prefix = prefix(day);
+    let pages = stream::try_unfold(String::new(), move |after| {
+        let prefix = prefix.clone();
+        async move {
+            let page = lister.list(bucket, &prefix, &after).await?;
+            let last = page.last().cloned();
+            Ok::<_, DocumentError>(last.map(|last| (page, last)))
+        }
+    });
+    let keys = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
+    let entries = keys.map_ok(move |key| async move {
+        let object = ObjectRef::new(bucket, key);
+        Ok(document::read::<CatalogEntry>(store, &object).await?.map(|entry| entry.value))
+    });
+    entries.try_buffer_unordered(READS_IN_FLIGHT).try_filter_map(async |entry| Ok(entry))
+}
+
+const PREFIX: &str = "catalog/dt=";
+
+fn prefix(day: Date) -> String {
+    format!("{PREFIX}{day}/")
+}
+
+fn day(key: &str) -> Option<Date> {
+    key.strip_prefix(PREFIX)?.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use common::store::{MemoryStore, NewObject, Payload};
+
+    use super::*;
+
+    const ENTRY: &str = include_str!("../../common/tests/fixtures/catalog-entry.json");
+
+    async fn catalogued(keys: &[String]) -> MemoryStore {
+        let store = MemoryStore::new();
+        for key in keys {
+            let object = ObjectRef::new("out", key);
+            let new = NewObject { object, content_type: "text/plain", metadata: Default::default() };
+            let payload = Payload::new(ENTRY.as_bytes().to_vec().into());
+            store.put(&new, payload, &Condition::Always).await.unwrap();
+        }
+        store
+    }
+
+    #[tokio::test]
+    async fn days_are_found_and_their_entries_read_page_by_page() {
+        let mut keys: Vec<String> =
+            (0..25).map(|number| format!("catalog/dt=2026-11-23/{number:032x}.json")).collect();
+        keys.push("catalog/dt=2026-11-21/0.json".into());
+        keys.push("catalog/dt=2026-12-01/0.json".into());
+        keys.push("catalogue/dt=2026-12-02/0.json".into());
+        let store = catalogued(&keys).await;
+        let found = |since: Option<&str>| days(&store, "out", since.map(|day| day.parse().unwrap()));
+        let texts = |days: Vec<Date>| days.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(found(None).await.unwrap()), ["2026-11-21", "2026-11-23", "2026-12-01"]);
+        assert_eq!(texts(found(Some("2026-11-22")).await.unwrap()), ["2026-11-23", "2026-12-01"]);
+        assert_eq!(texts(found(Some("2026-12-01")).await.unwrap()), ["2026-12-01"]);
+        assert!(found(Some("2026-12-02")).await.unwrap().is_empty());
+        let day = "2026-11-23".parse().unwrap();
+        let entries: Vec<_> = entries(&store, &store, "out", day).try_collect().await.unwrap();
+        assert_eq!(entries.len(), 25);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_entry_is_an_error_and_not_passed_over() {
+        let store = MemoryStore::new();
+        let object = ObjectRef::new("out", "catalog/dt=2026-11-23/0.json");
+        document::write(&store, &object, &"other", &Condition::Always).await.unwrap();
+        let day = "2026-11-23".parse().unwrap();
+        let read: Result<Vec<_>, _> = entries(&store, &store, "out", day).try_collect().await;
+        assert!(matches!(read, Err(DocumentError::Unreadable(_))));
+    }
 }

@@ -8,6 +8,8 @@
 //! claim again; and to delete it would open a gap for whoever looked for the entry just before it was written. The
 //! bucket's lifecycle removes it.
 
+use std::collections::BTreeSet;
+
 use common::contract::{Claim, ObjectRef, claim_key};
 use common::document::{self, Document};
 use common::store::{Condition, ErrorKind, Store, StoreError};
@@ -15,7 +17,6 @@ use common::telemetry::chain;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::AlertKind;
 use crate::error::MessageError;
 
 /// How often a claim is tried for. Each loss to another leaves a claim that is looked at; more than a few in a row
@@ -27,9 +28,9 @@ const ROUNDS: usize = 3;
 struct Stored {
     #[serde(flatten)]
     claim: Claim,
-    /// The last alert that surely went out, so that whoever comes next doesn't send it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    notified: Option<AlertKind>,
+    /// What surely was sent already, so that whoever comes next doesn't send it again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    sent: BTreeSet<String>,
 }
 
 /// A claim that is ours.
@@ -43,17 +44,27 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The last alert that surely went out, by us or by whoever held the claim before and gave it back.
-    pub(crate) fn notified(&self) -> Option<AlertKind> {
-        self.stored.notified
+    /// Whether this surely was sent, by us or by whoever held the claim before and gave it back.
+    pub(crate) fn was_sent(&self, what: &str) -> bool {
+        self.stored.sent.contains(what)
     }
 
-    /// Remembers that an alert went out.
-    pub(crate) fn remember(&mut self, alert: AlertKind) {
-        self.stored.notified = Some(alert);
+    /// Remembers that something was sent.
+    pub(crate) fn remember(&mut self, what: String) {
+        self.stored.sent.insert(what);
     }
 
-    /// Gives the claim back, and with it what is known of alerts. Where that fails the claim ends by itself.
+    /// Keeps the claim beyond the invocation: what was done is recorded nowhere else.
+    pub(crate) async fn keep(mut self, store: &dyn Store, until: Timestamp) {
+        self.stored.claim.expires_at = until;
+        if let Err(error) =
+            document::write(store, &self.object, &self.stored, &Condition::IfMatch(self.etag)).await
+        {
+            tracing::warn!(error = chain(&error), "the claim could not be kept; it ends by itself");
+        }
+    }
+
+    /// Gives the claim back, and with it what is known of what was sent. Where that fails the claim ends by itself.
     pub(crate) async fn release(mut self, store: &dyn Store) {
         self.stored.claim.expires_at = Timestamp::now();
         if let Err(error) =
@@ -86,7 +97,7 @@ fn look(found: Option<&Claim>, owner: &str, now: Timestamp) -> Seen {
 /// Takes the claim, or says who has it. `claim.owner` must be of this attempt and no other.
 pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Result<Held, MessageError> {
     let object = ObjectRef::new(bucket, claim_key(&claim.event_id));
-    let mut stored = Stored { claim, notified: None };
+    let mut stored = Stored { claim, sent: BTreeSet::new() };
     let mut condition = Condition::IfAbsent;
     let mut round = 1;
     loop {
@@ -104,7 +115,7 @@ pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Resul
         match (look(claim, &stored.claim.owner, Timestamp::now()), found) {
             (Seen::Ours, Some(found)) => return Ok(Held { object, stored, etag: found.etag, taken_over }),
             (Seen::Expired, Some(found)) => {
-                stored.notified = found.value.notified;
+                stored.sent = found.value.sent;
                 condition = Condition::IfMatch(found.etag);
             }
             (Seen::Busy, Some(Document { value: Stored { claim, .. }, .. })) => {
@@ -160,11 +171,12 @@ mod tests {
         assert!(!first.taken_over);
         let error = take_by(&store, "b", MINUTE).await.unwrap_err();
         assert!(matches!(&error, MessageError::Busy { owner, .. } if owner == "a"), "{error}");
-        first.remember(AlertKind::Failed);
+        first.remember("alerts failed".into());
         first.release(&store).await;
         let second = take_by(&store, "b", Duration::ZERO).await.unwrap();
         assert!(second.taken_over);
-        assert_eq!(second.notified(), Some(AlertKind::Failed), "who gave it back says what was sent");
+        assert!(second.was_sent("alerts failed"), "who gave it back says what was sent");
+        assert!(!second.was_sent("bus failed"));
         assert!(take_by(&store, "c", MINUTE).await.unwrap().taken_over);
         // The second's is gone: to give it back must not take it from the third.
         second.release(&store).await;

@@ -63,13 +63,9 @@ impl<'a> Delivery<'a> {
         trace::extract(&self.attributes).or_else(|| self.xray.and_then(trace::from_xray))
     }
 
-    /// The event, checked to be one that this system's processor can have published.
-    pub(crate) fn event(&self, output_bucket: &str) -> Result<FileEvent, MessageError> {
-        let event = FileEvent::parse(self.body.as_ref().ok_or(MessageError::NoBody)?)?;
-        if event.data.receipt_object.bucket != output_bucket {
-            return Err(MessageError::Contradiction("its receipt lies in another system's bucket"));
-        }
-        Ok(event)
+    /// The event.
+    pub(crate) fn event(&self) -> Result<FileEvent, MessageError> {
+        Ok(FileEvent::parse(self.body.as_ref().ok_or(MessageError::NoBody)?)?)
     }
 }
 
@@ -126,11 +122,11 @@ mod tests {
     fn what_is_no_event_is_named_and_not_quoted() {
         for body in ["", "{", "\"Ada,1815\"", "[]", "{\"Type\":\"Notification\",\"Message\":\"Ada\"}"] {
             let record: SqsMessage = serde_json::from_value(json!({ "body": body })).unwrap();
-            let error = Delivery::new(&record).event("out").unwrap_err();
+            let error = Delivery::new(&record).event().unwrap_err();
             assert!(!error.is_transient());
             assert!(!error.to_string().contains("Ada"), "{error}");
         }
         let record: SqsMessage = serde_json::from_value(json!({})).unwrap();
-        assert!(matches!(Delivery::new(&record).event("out"), Err(MessageError::NoBody)));
+        assert!(matches!(Delivery::new(&record).event(), Err(MessageError::NoBody)));
     }
 }

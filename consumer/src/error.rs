@@ -1,11 +1,13 @@
-//! Why a message was not done. Whatever the reason, it goes back to the queue, and after its last receive to the
-//! dead-letter queue.
+//! Why a message was not done. It comes back, later each time, and goes to the dead-letter queue after its last receive;
+//! at once, and with its reason, where it is known that nothing can help it.
 
 use common::contract::{ObjectRef, ParseEventError};
 use common::document::{DocumentError, Unreadable};
 use common::store::StoreError;
-use common::topic::PublishError;
+use common::queue::QueueError;
 use jiff::Timestamp;
+
+use crate::notify::NotifyError;
 
 /// Why a message was not done.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ pub(crate) enum MessageError {
         what: String,
         /// Why nobody could be told of it.
         #[source]
-        unsent: Option<PublishError>,
+        unsent: Option<NotifyError>,
     },
     /// What lies there can't be read as what it should be.
     #[error(transparent)]
@@ -48,9 +50,12 @@ pub(crate) enum MessageError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The alert was not taken.
+    /// Somebody who was to be told was not.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Notify(#[from] NotifyError),
+    /// The dead-letter queue did not take the message.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// The invocation ends before the message could be done.
     #[error("the invocation's time is up")]
     OutOfTime,
@@ -64,13 +69,45 @@ impl MessageError {
             Self::Busy { .. }
             | Self::NoReceipt(_)
             | Self::BeingReplaced(_)
-            | Self::Publish(_)
+            | Self::Notify(_)
+            | Self::Queue(_)
             | Self::OutOfTime => true,
             Self::NoBody
             | Self::NotAnEvent(_)
             | Self::Contradiction(_)
             | Self::Mismatch { .. }
             | Self::Unreadable(_) => false,
+        }
+    }
+
+    /// Whether it is known that no further receive can help. An event that can never have been right is one; a file that is
+    /// not as its receipt says may be mended, so it is one only when its last receive (`is_last`) finds it so still, and
+    /// somebody was told.
+    ///
+    /// All else goes by way of the queue's own redrive, which catalogues nothing: once its cause is mended, the message can
+    /// be put back, and is done.
+    pub(crate) fn is_final(&self, is_last: bool) -> bool {
+        match self {
+            Self::Contradiction(_) => true,
+            Self::Mismatch { unsent, .. } => is_last && unsent.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Its stable name, for dead letters and the catalogue.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NoBody | Self::NotAnEvent(_) => "not_an_event",
+            Self::Contradiction(_) => "contradiction",
+            Self::Busy { .. } => "busy",
+            Self::NoReceipt(_) => "no_receipt",
+            Self::BeingReplaced(_) => "being_replaced",
+            Self::Mismatch { .. } => "mismatch",
+            Self::Unreadable(_) => "unreadable",
+            Self::Store(_) => "store",
+            Self::Notify(_) => "notify",
+            Self::Queue(_) => "queue",
+            Self::OutOfTime => "out_of_time",
         }
     }
 }

@@ -4,69 +4,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use common::config::ConsumerConfig;
-use common::store::Store;
+use common::config::{ConsumerConfig, Prices};
+use common::contract::json_fault;
+use common::queue::Queues;
+use common::store::{List, Store};
 use common::telemetry::chain;
-use common::topic::Topic;
 use common::{metrics, trace};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use opentelemetry::Context;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use crate::backoff;
+use crate::daily;
 use crate::delivery::Delivery;
 use crate::error::MessageError;
+use crate::invocation::Invocation;
+use crate::notify::Live;
 use crate::process::{Done, Work};
 use crate::spans;
 
 /// Messages at work at once: a usual batch whole, a large one within the function's memory.
 const MESSAGES_AT_ONCE: usize = 10;
 
-/// What is kept of an invocation's time for its answer. Without that, a message that hangs would bring back the
-/// whole batch.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
-
-/// How long a claim outlives the invocation that took it: for clocks that differ, and for a write that was on its
-/// way. With the function's time-out it must stay below the queue's visibility time-out.
-const CLAIM_MARGIN: Duration = Duration::from_secs(30);
-
 /// The dimension of the metrics.
 const FUNCTION: &str = "consumer";
 
-/// What an invocation brings beside its batch.
-#[derive(Debug, Clone, Default)]
-pub struct Invocation {
-    /// Lambda's name for it.
-    pub request_id: String,
-    /// When Lambda ends it, where that is known.
-    pub deadline: Option<Timestamp>,
-}
-
-impl Invocation {
-    /// As Lambda describes it.
-    pub fn new(context: &lambda_runtime::Context) -> Self {
-        let deadline = i64::try_from(context.deadline).ok().filter(|millis| *millis > 0);
-        Self {
-            request_id: context.request_id.clone(),
-            deadline: deadline.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-        }
-    }
-
-    /// The time that messages may take.
-    fn time_left(&self, now: Timestamp) -> Option<Duration> {
-        let left = Duration::try_from(self.deadline?.duration_since(now)).unwrap_or_default();
-        Some(left.saturating_sub(TIME_TO_ANSWER).max(left / 2))
-    }
-
-    /// When a claim taken now ends: as soon as this invocation can't be at work any more.
-    fn claim_until(&self, now: Timestamp, longest: Duration) -> Timestamp {
-        let longest = now.saturating_add(longest).unwrap_or(Timestamp::MAX);
-        let soonest = self.deadline.and_then(|deadline| deadline.saturating_add(CLAIM_MARGIN).ok());
-        soonest.map_or(longest, |soonest| soonest.min(longest))
-    }
-}
+/// How long the queue may take to hear that a message is to come back later. If it does not hear, the message comes back
+/// after the queue's own time.
+const PUT_OFF_WITHIN: Duration = Duration::from_millis(500);
 
 /// A batch that can't be answered message by message.
 #[derive(Debug, thiserror::Error)]
@@ -74,27 +44,50 @@ pub enum HandlerError {
     /// Lambda could not be told which one failed, so all come again; those that are done will do nothing.
     #[error("a message that failed has no id")]
     NoMessageId,
+    /// Neither a batch nor the digest's schedule.
+    #[error("not an event for this function: {0}")]
+    NotAnEvent(String),
+    /// The digest was not sent; Lambda tries again.
+    #[error("send the digest")]
+    Digest(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The function: what it works with, and on which bucket.
 pub struct Consumer {
-    store: Arc<dyn Store>,
-    alerts: Option<Arc<dyn Topic>>,
-    output_bucket: String,
-    claim_lease: Duration,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lister: Arc<dyn List>,
+    queues: Arc<dyn Queues>,
+    pub(crate) notifier: Live,
+    pub(crate) output_bucket: String,
+    dlq_url: String,
+    pub(crate) claim_lease: Duration,
+    pub(crate) prices: Prices,
     max_receives: u32,
+    first_pause: Duration,
     emit: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Consumer {
-    /// Works on `store` and tells people through `alerts`, if that is wanted.
-    pub fn new(store: Arc<dyn Store>, alerts: Option<Arc<dyn Topic>>, config: &ConsumerConfig) -> Self {
+    /// Works on `store`, whose keys `lister` lists, puts messages off and aside through `queues`, and tells people through
+    /// `notifier`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        lister: Arc<dyn List>,
+        queues: Arc<dyn Queues>,
+        notifier: impl Into<Live>,
+        config: &ConsumerConfig,
+    ) -> Self {
         Self {
             store,
-            alerts,
+            lister,
+            queues,
+            prices: config.prices,
+            notifier: notifier.into(),
             output_bucket: config.output_bucket.clone(),
+            dlq_url: config.dlq_url.clone(),
             claim_lease: config.claim_lease,
             max_receives: config.max_receives,
+            first_pause: config.first_pause,
             emit: Box::new(metrics::emit),
         }
     }
@@ -106,12 +99,28 @@ impl Consumer {
         self
     }
 
+    /// Does what an invocation asks for: a batch, or the digest.
+    pub async fn invoke(&self, payload: Value, invocation: &Invocation) -> Result<Value, HandlerError> {
+        let not_an_event = |error: serde_json::Error| HandlerError::NotAnEvent(json_fault(&error));
+        if let Ok(request) = daily::Request::deserialize(&payload)
+            && request.is_digest()
+        {
+            self.notifier.refresh().await;
+            let sent = daily::send(self, &request, invocation).await;
+            let sent = sent.map_err(|error| HandlerError::Digest(error.into()))?;
+            return Ok(json!({ "digest": sent }));
+        }
+        let batch = serde_json::from_value(payload).map_err(not_an_event)?;
+        serde_json::to_value(self.handle(batch, invocation).await?).map_err(not_an_event)
+    }
+
     /// Does a batch, and names the messages that must come again.
     pub async fn handle(
         &self,
         batch: SqsEvent,
         invocation: &Invocation,
     ) -> Result<SqsBatchResponse, HandlerError> {
+        self.notifier.refresh().await;
         let answers = futures::stream::iter(batch.records.iter().map(async |record| {
             let done = self.settle(record, invocation).await;
             (!done).then(|| record.message_id.clone().ok_or(HandlerError::NoMessageId))
@@ -119,7 +128,7 @@ impl Consumer {
         let answers: Vec<Option<_>> = answers.buffer_unordered(MESSAGES_AT_ONCE).collect().await;
         let mut response = SqsBatchResponse::default();
         for failed in answers.into_iter().flatten() {
-            response.add_failure(failed?);
+            response.add_failure(failed.inspect_err(|error| trace::fail(&Context::current(), error))?);
         }
         Ok(response)
     }
@@ -148,7 +157,8 @@ impl Consumer {
                     true
                 }
                 Err(error) => {
-                    log_failure(&error);
+                    let comes_back = self.put_off(record, &error).await;
+                    log_failure(&error, comes_back);
                     false
                 }
             }
@@ -162,7 +172,7 @@ impl Consumer {
         delivery: &Delivery<'_>,
         invocation: &Invocation,
     ) -> Result<Done, MessageError> {
-        let event = delivery.event(&self.output_bucket)?;
+        let event = delivery.event()?;
         tracing::Span::current().record("event_id", &event.id).record("key", &event.subject);
         let span = Context::map_current(|context| {
             spans::describe(context, &event);
@@ -172,8 +182,12 @@ impl Consumer {
         let message_id = record.message_id.as_deref().unwrap_or("-");
         let work = Work {
             store: &*self.store,
-            alerts: self.alerts.as_deref(),
+            queues: &*self.queues,
+            notifier: &self.notifier.current(),
             bucket: &self.output_bucket,
+            dlq_url: &self.dlq_url,
+            record,
+            is_last: spans::receives(record) >= u64::from(self.max_receives),
             event: &event,
             trace_id: span.trace_id(),
             // SQS may deliver a message twice at once, even to one invocation: the span tells those apart.
@@ -192,61 +206,42 @@ impl Consumer {
         }
         Ok(done)
     }
+
+    /// Says when a message is to come back, if the queue can be told.
+    async fn put_off(&self, record: &SqsMessage, error: &MessageError) -> Option<Duration> {
+        let arn = record.event_source_arn.as_deref()?;
+        let (url, receipt) = (backoff::queue_url(&self.dlq_url, arn)?, record.receipt_handle.as_deref()?);
+        let receives = spans::receives(record);
+        let pause = backoff::pause(self.first_pause, receives, error, fastrand::f64(), Timestamp::now());
+        let told = tokio::time::timeout(PUT_OFF_WITHIN, self.queues.put_off(&url, receipt, pause)).await;
+        let failed = match told {
+            Ok(Ok(())) => return Some(pause),
+            Ok(Err(error)) => chain(&error),
+            Err(_late) => "the queue did not answer".into(),
+        };
+        tracing::warn!(error = failed, "the message comes back when the queue's visibility time-out is over");
+        None
+    }
 }
 
 fn log_done(done: Done) {
     match done {
         Done::Now(status) => tracing::info!(?status, "catalogued"),
         Done::Before => tracing::info!("done before"),
+        Done::SetAside => tracing::warn!("set aside: it lies in the dead-letter queue with its reason"),
     }
 }
 
-fn log_failure(error: &MessageError) {
+fn log_failure(error: &MessageError, comes_back: Option<Duration>) {
+    let seconds = comes_back.map(|pause| pause.as_secs());
     if let MessageError::Busy { .. } = error {
-        tracing::info!(error = chain(error), "the message comes back later");
+        tracing::info!(error = chain(error), comes_back_after_s = seconds, "the message comes back later");
     } else {
         tracing::error!(
             error = chain(error),
             transient = error.is_transient(),
+            comes_back_after_s = seconds,
             "the message goes back to the queue"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn invocation(deadline: Timestamp) -> Invocation {
-        Invocation { deadline: Some(deadline), ..Invocation::default() }
-    }
-
-    #[test]
-    fn time_is_left_to_answer() {
-        let now = Timestamp::now();
-        let left = |seconds| invocation(now + Duration::from_secs(seconds)).time_left(now).unwrap();
-        assert_eq!(left(30), Duration::from_secs(29));
-        assert_eq!(left(1), Duration::from_millis(500), "a short one is not all kept for the answer");
-        assert_eq!(invocation(now).time_left(now + Duration::from_secs(5)), Some(Duration::ZERO));
-        assert_eq!(Invocation::default().time_left(now), None);
-    }
-
-    #[test]
-    fn a_claim_outlives_its_invocation_by_little() {
-        let now = Timestamp::now();
-        let longest = Duration::from_mins(16);
-        let after = |seconds| now + Duration::from_secs(seconds);
-        assert_eq!(invocation(after(20)).claim_until(now, longest), after(50));
-        assert_eq!(invocation(after(5000)).claim_until(now, longest), after(960));
-        assert_eq!(Invocation::default().claim_until(now, longest), after(960));
-    }
-
-    #[test]
-    fn lambdas_context_is_read() {
-        let mut context = lambda_runtime::Context::default();
-        assert_eq!(Invocation::new(&context).deadline, None);
-        context.deadline = 1_700_000_000_123;
-        let invocation = Invocation::new(&context);
-        assert_eq!(invocation.deadline.unwrap().as_millisecond(), 1_700_000_000_123);
     }
 }

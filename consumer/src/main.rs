@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use common::config::{self, ConsumerConfig};
 use common::store::{S3Store, TracedStore};
-use common::topic::{SnsTopic, Topic};
+use common::queue::SqsQueues;
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
+use consumer::notify::{Builder, Live};
 use consumer::{Consumer, Invocation};
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 
@@ -25,16 +26,18 @@ async fn run() -> Result<(), Error> {
     let sdk = aws::sdk_config().await;
     let function = config::environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "consumer".into());
     trace::start(&function, &Destination::from_lookup(config::environment), Some(&sdk));
-    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
-    let alerts = config
-        .alert_topic_arn
-        .as_ref()
-        .map(|arn| -> Arc<dyn Topic> { Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), arn)) });
-    // For as long as the process lives.
-    let consumer: &Consumer = Box::leak(Box::new(Consumer::new(store, alerts, &config)));
-    let handle = async |event: LambdaEvent<_>| {
-        let invocation = Invocation::new(&event.context);
-        consumer.handle(event.payload, &invocation).await.map_err(Error::from)
+    let s3 = S3Store::new(aws::s3_client(&sdk));
+    let store = Arc::new(TracedStore::new(Arc::new(s3.clone())));
+    let queues = Arc::new(SqsQueues::new(aws_sdk_sqs::Client::new(&sdk)));
+    let builder = Builder::new(&sdk, &config);
+    let notifier = Live::load(config.notifications.as_deref(), store.clone(), builder).await?;
+    let consumer = Arc::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config));
+    let handle = move |event: LambdaEvent<_>| {
+        let consumer = Arc::clone(&consumer);
+        async move {
+            let invocation = Invocation::new(&event.context);
+            consumer.invoke(event.payload, &invocation).await.map_err(Error::from)
+        }
     };
-    Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "pubsub" }).run().await
+    Runtime::new(service_fn(handle)).layer(InvocationLayer::new("pubsub")).run().await
 }

@@ -22,6 +22,7 @@ pub(crate) fn begin(record: &SqsMessage, publisher: Option<SpanContext>) -> Cont
         KeyValue::new("messaging.operation.type", "process"),
         KeyValue::new("messaging.destination.name", queue.clone()),
         count_of("penstock.receive_count", receives(record)),
+        trace::searchable(&["aws.s3.key", "penstock.event_id", "penstock.outcome"]),
     ];
     let id = record.message_id.clone();
     attributes.extend(id.map(|id| KeyValue::new("messaging.message.id", id)));
@@ -56,7 +57,8 @@ pub(crate) fn describe(context: &Context, event: &FileEvent) {
 
 /// Ends the span with what became of the message.
 ///
-/// One that was not done and has been handed out `max_receives` times is on its way to the dead-letter queue.
+/// One that was not done and has been handed out `max_receives` times is on its way to the dead-letter queue; one that was
+/// set aside is there.
 pub(crate) fn end(
     context: &Context,
     record: &SqsMessage,
@@ -69,6 +71,7 @@ pub(crate) fn end(
         Ok(Done::Now(CatalogStatus::Failed)) => "failed",
         Ok(Done::Now(CatalogStatus::Superseded)) => "superseded",
         Ok(Done::Before) => "done before",
+        Ok(Done::SetAside) => "set aside",
         Err(MessageError::Busy { .. }) => "busy",
         Err(error) => {
             trace::fail(context, error);
@@ -76,14 +79,15 @@ pub(crate) fn end(
         }
     };
     span.set_attribute(KeyValue::new("penstock.outcome", outcome));
-    if done.is_err() && receives(record) >= u64::from(max_receives) {
+    let is_last = done.is_err() && receives(record) >= u64::from(max_receives);
+    if is_last || matches!(done, Ok(Done::SetAside)) {
         span.add_event("dead letter", vec![count_of("penstock.receive_count", receives(record))]);
     }
     span.end();
 }
 
 /// How often the queue has handed the message out, this time included.
-fn receives(record: &SqsMessage) -> u64 {
+pub(crate) fn receives(record: &SqsMessage) -> u64 {
     record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 

@@ -1,9 +1,12 @@
 //! Whether the file is there, whole, and as its receipt says.
 //!
-//! The receipt is read again: it is the commit, and the message may be old. What it says is then compared with the
-//! message and, object by object, with what the store says.
+//! The message itself first: one that contradicts itself can never have been right. Then the receipt is read again: it is
+//! the commit, and the message may be old. What it says is compared with the message and, object by object, with what the
+//! store says: size, checksum, ETag, and the version of the source that the object was made from.
 
-use common::contract::{FileEvent, META_EVENT_ID, ObjectRef, Output, Receipt, Status};
+use common::contract::{
+    FileEvent, META_EVENT_ID, META_SOURCE_VERSION, ObjectRef, Output, Receipt, Rejects, Source, Status,
+};
 use common::document;
 use common::store::{ObjectMeta, Store};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -44,7 +47,14 @@ struct Difference {
 }
 
 /// Compares the message with the receipt, and the receipt with the objects.
-pub(crate) async fn verify(store: &dyn Store, event: &FileEvent) -> Result<Verdict, MessageError> {
+pub(crate) async fn verify(
+    store: &dyn Store,
+    bucket: &str,
+    event: &FileEvent,
+) -> Result<Verdict, MessageError> {
+    if let Some(what) = impossible(event, bucket) {
+        return Err(MessageError::Contradiction(what));
+    }
     let receipt = match current_receipt(store, event).await {
         Ok(receipt) => receipt,
         Err(MessageError::Unreadable(why)) => return Ok(Verdict::Unsound(why.to_string())),
@@ -62,6 +72,22 @@ pub(crate) async fn verify(store: &dyn Store, event: &FileEvent) -> Result<Verdi
     match difference.replaced_by {
         Some(by) => Err(MessageError::BeingReplaced(by)),
         None => Ok(Verdict::Unsound(difference.what)),
+    }
+}
+
+/// What this system's processor can't have published.
+fn impossible(event: &FileEvent, bucket: &str) -> Option<&'static str> {
+    let receipt = &event.data.receipt;
+    if event.data.receipt_object.bucket != bucket {
+        Some("its receipt lies in another system's bucket")
+    } else if event.subject != receipt.source.key {
+        Some("its subject is not its receipt's key")
+    } else if receipt.status == Status::Processed && !receipt.adds_up() {
+        Some("its sums don't add up")
+    } else if event.data.outputs_total < receipt.outputs.len() as u64 {
+        Some("it lists more outputs than it counts")
+    } else {
+        None
     }
 }
 
@@ -107,6 +133,7 @@ async fn first_difference(store: &dyn Store, receipt: &Receipt) -> Result<Option
             output,
             &object,
             store.head(&object).await?.as_ref(),
+            &receipt.source,
             &receipt.event_id,
         ))
     }));
@@ -117,14 +144,29 @@ async fn first_difference(store: &dyn Store, receipt: &Receipt) -> Result<Option
     }
     let Some(rejects) = &receipt.rejects else { return Ok(None) };
     let object = ObjectRef::new(&rejects.bucket, &rejects.key);
-    let missing = store.head(&object).await?.is_none();
-    Ok(missing.then(|| Difference { what: format!("{object} does not exist"), replaced_by: None }))
+    let what = rejects_difference(rejects, &object, store.head(&object).await?.as_ref());
+    Ok(what.map(|what| Difference { what, replaced_by: None }))
+}
+
+/// The rejects' key has the event's id, so whoever writes them writes the same bytes; how they were uploaded may differ.
+fn rejects_difference(rejects: &Rejects, object: &ObjectRef, found: Option<&ObjectMeta>) -> Option<String> {
+    let Some(found) = found else { return Some(format!("{object} does not exist")) };
+    let size = rejects.size.filter(|size| *size != found.size);
+    let checksums = rejects.checksum_crc64nvme.as_ref().zip(found.checksum_crc64nvme.as_ref());
+    match (size, checksums) {
+        (Some(size), _) => Some(format!("{object} has {} bytes instead of {size}", found.size)),
+        (None, Some((told, stored))) if told != stored => {
+            Some(format!("{object} has the checksum {stored} instead of {told}"))
+        }
+        _ => None,
+    }
 }
 
 fn difference(
     output: &Output,
     object: &ObjectRef,
     found: Option<&ObjectMeta>,
+    source: &Source,
     event_id: &str,
 ) -> Option<Difference> {
     let Some(found) = found else {
@@ -137,6 +179,10 @@ fn difference(
         format!("{object} has the checksum {checksum} instead of {}", output.checksum_crc64nvme)
     } else if found.etag != output.etag {
         format!("{object} has the ETag {} instead of {}", found.etag, output.etag)
+    } else if let Some(version) =
+        found.metadata.get(META_SOURCE_VERSION).filter(|version| *version != source.version())
+    {
+        format!("{object} was made from the source's version {version} instead of {}", source.version())
     } else {
         return None;
     };
@@ -173,14 +219,31 @@ mod tests {
         }
     }
 
+    fn source() -> Source {
+        Source {
+            bucket: "in".into(),
+            key: "a.csv".into(),
+            version_id: Some("v1".into()),
+            etag: "e".into(),
+            size: 1,
+            sequencer: None,
+        }
+    }
+
     fn compared(found: Option<&ObjectMeta>) -> Option<Difference> {
-        difference(&output(), &ObjectRef::new("out", "clean/a.csv"), found, "ours")
+        difference(&output(), &ObjectRef::new("out", "clean/a.csv"), found, &source(), "ours")
+    }
+
+    fn made_from(version: &str) -> ObjectMeta {
+        let metadata = BTreeMap::from([(META_SOURCE_VERSION.to_owned(), version.to_owned())]);
+        ObjectMeta { metadata, ..meta() }
     }
 
     #[test]
     fn every_difference_is_named() {
         assert_eq!(compared(Some(&meta())), None);
         assert_eq!(compared(Some(&ObjectMeta { checksum_crc64nvme: None, ..meta() })), None);
+        assert_eq!(compared(Some(&made_from("v1"))), None);
         let cases = [
             (None, "does not exist"),
             (Some(ObjectMeta { size: 9, ..meta() }), "has 9 bytes instead of 10"),
@@ -189,6 +252,7 @@ mod tests {
                 "has the checksum d instead of c",
             ),
             (Some(ObjectMeta { etag: "f".into(), ..meta() }), "has the ETag f instead of e"),
+            (Some(made_from("v2")), "was made from the source's version v2 instead of v1"),
         ];
         for (found, says) in cases {
             let what = compared(found.as_ref()).unwrap().what;
@@ -210,5 +274,29 @@ mod tests {
         assert_eq!(named("ours", uploaded_again()).as_deref(), Some("ours"));
         let unknown = ObjectMeta { checksum_crc64nvme: None, ..uploaded_again() };
         assert_eq!(named("ours", unknown), None);
+    }
+
+    #[test]
+    fn rejects_are_held_to_what_the_receipt_says_of_them() {
+        let told = Rejects {
+            bucket: "out".into(),
+            key: "rejects/a".into(),
+            by_reason: BTreeMap::new(),
+            size: Some(10),
+            checksum_crc64nvme: Some("c".into()),
+        };
+        let untold = Rejects { size: None, checksum_crc64nvme: None, ..told.clone() };
+        let object = ObjectRef::new("out", "rejects/a");
+        let compared = |rejects, found: Option<ObjectMeta>| {
+            rejects_difference(rejects, &object, found.as_ref()).map(|what| what.replace("s3://out/rejects/a ", ""))
+        };
+        let uploaded_again = ObjectMeta { etag: "f".into(), ..meta() };
+        let (shorter, other) =
+            (ObjectMeta { size: 9, ..meta() }, ObjectMeta { checksum_crc64nvme: Some("d".into()), ..meta() });
+        assert_eq!(compared(&told, Some(uploaded_again)), None);
+        assert_eq!(compared(&untold, Some(shorter.clone())), None);
+        assert_eq!(compared(&untold, None).as_deref(), Some("does not exist"));
+        assert_eq!(compared(&told, Some(shorter)).as_deref(), Some("has 9 bytes instead of 10"));
+        assert_eq!(compared(&told, Some(other)).as_deref(), Some("has the checksum d instead of c"));
     }
 }

@@ -101,7 +101,7 @@ where
     let mut found = sample.look(options, is_plain)?;
     found.sniffed.reading.finds_footnotes = false;
     let front = header_reading(&sample, &found, options, is_plain)?;
-    let mut flow = Flow::new(front, &found, text.compression, options, output, rejects);
+    let mut flow = Flow::new(front, &found, text.compression, options, output, rejects)?;
     let mut source = Source { text, ready: sample.blocks.into(), whole: sample.whole, offset: 0 };
     let mut taken = flow.take_header(&mut source, found.encoding.bom).await?;
     flow.rows.read_by(&found.sniffed.reading);

@@ -1,6 +1,7 @@
 //! One file from first byte to last.
 
 use std::io;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -13,6 +14,7 @@ use crate::inflate::{InflateLimits, Progress};
 use crate::outputs::Outputs;
 use crate::policy::Policies;
 use crate::profile::Profile;
+use crate::recipe::{MaskKey, Work};
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::sample::{Look, Sample};
 use crate::tail::Tail;
@@ -40,6 +42,10 @@ pub struct Options {
     pub policies: Policies,
     /// Whether the output's columns are profiled.
     pub profile: bool,
+    /// What a recipe does to the rows.
+    pub work: Option<Arc<Work>>,
+    /// The key of its masks.
+    pub mask_key: Option<MaskKey>,
 }
 
 impl Default for Options {
@@ -53,6 +59,8 @@ impl Default for Options {
             told: Told::default(),
             policies: Policies::default(),
             profile: false,
+            work: None,
+            mask_key: None,
         }
     }
 }
@@ -82,7 +90,7 @@ where
     let reading = found.sniffed.reading.clone();
     let footnotes = options.told.footnote_lines.filter(|lines| *lines > 0);
     let tail = footnotes.map(|lines| Tail::new(lines, reading.terminator));
-    let mut flow = Flow::new(reading, &found, text.compression, options, output, rejects);
+    let mut flow = Flow::new(reading, &found, text.compression, options, output, rejects)?;
     flow.tail = tail;
     flow.rows.skip_front(found.encoding.bom as u64);
     let mut front = found.encoding.bom;
@@ -164,14 +172,22 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
         options: &Options,
         output: &'a mut O,
         rejects: &'a mut R,
-    ) -> Self {
+    ) -> Result<Self, EngineError> {
         let compression = options.output_compression.unwrap_or(input_compression).of_output();
         let decoder = Decoder::new(found.encoding.encoding);
-        Self {
-            rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
+        let mut rows = Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some());
+        if let Some(work) = &options.work {
+            if work.needs_key() && options.mask_key.is_none() {
+                return Err(EngineError::Internal("the recipe masks by a key, and there is none".into()));
+            }
+            rows = rows.with_work(Arc::clone(work), options.mask_key.clone(), options.profile);
+        }
+        Ok(Self {
+            rows,
             decoder,
             tail: None,
-            profile: options.profile.then(Profile::default),
+            // A recipe's rows may be written in another form: they are looked at before.
+            profile: (options.profile && options.work.is_none()).then(Profile::default),
             out: Outputs::default(),
             carry: BytesMut::new(),
             want: MIN_LOOK_BYTES,
@@ -179,17 +195,18 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             output,
             rejects,
             block_bytes: options.block_bytes,
-        }
+        })
     }
 
     /// What was found and done, once all of `text_bytes` was taken.
     pub(crate) fn summary(
-        self,
+        mut self,
         found: Look,
         text_bytes: u64,
         input_compression: Compression,
         read: Progress,
     ) -> Result<Summary, EngineError> {
+        let profile = self.profile.or(self.rows.take_profile());
         let tally = self.rows.tally;
         let summary = Summary {
             dialect: found.dialect(&tally),
@@ -202,7 +219,8 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             output_bytes: self.encoder.output_bytes,
             spans: tally.spans,
             by_reason: tally.by_reason,
-            columns: self.profile.map(Profile::finish).unwrap_or_default(),
+            columns: profile.map(Profile::finish).unwrap_or_default(),
+            warnings: tally.warnings,
         };
         if !summary.adds_up() {
             return Err(EngineError::Internal(format!("the sums don't add up: {summary:?}")));

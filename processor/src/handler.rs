@@ -107,6 +107,7 @@ async fn handle_records(
         .inspect_err(|error| {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
         })?;
+    processor.recipes.refresh(&*processor.store).await;
     let mut answer = Answer::default();
     let mut first_error = None;
     for record in event.records {
@@ -165,7 +166,8 @@ async fn handle_record(
     let Some((source, metadata)) = looked? else {
         return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
     };
-    let id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
+    let recipe = processor.recipes.choose(&source.key);
+    let id = event_id(&source, &recipe.reference.sha256, 0, Status::Processed);
     let context = spans::begin(&source, &id, trace::extract(&metadata));
     let trace_id = context.span().span_context().trace_id();
     // Of the highest level, so that `RUST_LOG=warn` keeps it.

@@ -6,15 +6,18 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Output, Source};
+use common::contract::{
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_VERSION, ObjectRef, Output, Source,
+};
 use common::store::{NewObject, Store, StoreError};
-use common::trace::Waited;
+use common::trace::{Step, Tally, Waited};
 use common::write::{Finished, ObjectWriter, WritePlan};
 use engine::Sink;
 
 /// The engine's sink into a multipart upload.
 pub(crate) struct ObjectSink<'a> {
     pub(crate) writer: ObjectWriter,
+    pub(crate) tally: &'a Tally,
     /// How long the engine had to wait for room.
     pub(crate) waited: &'a Waited,
 }
@@ -26,6 +29,7 @@ impl Sink for ObjectSink<'_> {
         } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
             self.writer.set_content_type("application/zstd");
         }
+        self.tally.moved(Step::Written, chunk.len() as u64);
         self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
     }
 }
@@ -53,6 +57,7 @@ pub(crate) fn clean_writer(
     let mut metadata = BTreeMap::from([
         (META_EVENT_ID.to_owned(), event_id.to_owned()),
         (META_SOURCE_BUCKET.to_owned(), source.bucket.clone()),
+        (META_SOURCE_VERSION.to_owned(), source.version().to_owned()),
     ]);
     if let Some(sequencer) = &source.sequencer {
         metadata.insert(META_SEQUENCER.to_owned(), sequencer.0.clone());

@@ -46,7 +46,7 @@ pub fn processed(
         },
         outputs,
         columns: summary.columns.iter().map(column).collect(),
-        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason }),
+        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason, size: None, checksum_crc64nvme: None }),
         ..blank(source, recipe, Status::Processed, started_at)
     }
 }

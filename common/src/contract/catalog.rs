@@ -1,5 +1,7 @@
 //! What the consumer writes: its claim on a message, and its record of a file.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,9 @@ pub struct CatalogEntry {
     pub rows_rejected: u64,
     /// Rows left out by the recipe.
     pub rows_filtered: u64,
+    /// How many rows were set aside for each reason, as `reason=rows`, with spaces between.
+    #[serde(default)]
+    pub rejected_by_reason: Option<String>,
     /// The only output's key, where there is one.
     pub output_key: Option<String>,
     /// The rejects' key.
@@ -69,6 +74,9 @@ pub struct CatalogEntry {
     pub duration_ms: u64,
     /// The recipe's name.
     pub recipe: String,
+    /// 0, and one more with each replay that an operator asked for.
+    #[serde(default)]
+    pub attempt: u32,
     /// The trace that the file belongs to, 32 hexadecimal digits.
     pub trace_id: Option<String>,
 }
@@ -95,6 +103,7 @@ impl CatalogEntry {
             rows_out: receipt.counts.rows_out,
             rows_rejected: receipt.counts.rows_rejected,
             rows_filtered: receipt.counts.rows_filtered,
+            rejected_by_reason: receipt.rejects.as_ref().map(|rejects| reasons(&rejects.by_reason)),
             output_key: output.map(|output| output.key.clone()),
             rejects_key: receipt.rejects.as_ref().map(|rejects| rejects.key.clone()),
             receipt_key: event.data.receipt_object.key.clone(),
@@ -102,7 +111,33 @@ impl CatalogEntry {
             error_message: receipt.error.as_ref().map(|error| error.message.clone()),
             duration_ms: receipt.timing.duration_ms,
             recipe: receipt.recipe.name.clone(),
+            attempt: receipt.attempt,
             trace_id,
         }
     }
+
+    /// The entry of an event that could not be dealt with.
+    #[must_use]
+    pub fn failed(self, code: &str, message: &str) -> Self {
+        Self {
+            status: CatalogStatus::Failed,
+            error_code: Some(code.to_owned()),
+            error_message: Some(message.to_owned()),
+            ..self
+        }
+    }
+
+    /// How many rows were set aside for each reason.
+    pub fn reasons(&self) -> impl Iterator<Item = (&str, u64)> {
+        let reasons = self.rejected_by_reason.as_deref().unwrap_or_default().split(' ');
+        reasons.filter_map(|reason| {
+            let (reason, rows) = reason.split_once('=')?;
+            Some((reason, rows.parse().ok()?))
+        })
+    }
+}
+
+fn reasons(by_reason: &BTreeMap<String, u64>) -> String {
+    let reasons: Vec<String> = by_reason.iter().map(|(reason, rows)| format!("{reason}={rows}")).collect();
+    reasons.join(" ")
 }

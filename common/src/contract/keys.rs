@@ -10,6 +10,9 @@ pub const META_SEQUENCER: &str = "penstock-sequencer";
 /// Metadata of a clean file: the bucket of its source.
 pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
 
+/// Metadata of a clean file: the version of its source, or the `ETag` where the bucket keeps no versions.
+pub const META_SOURCE_VERSION: &str = "penstock-source-version";
+
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
 

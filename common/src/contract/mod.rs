@@ -14,7 +14,7 @@ pub use event::{
     json_fault,
 };
 pub use keys::{
-    KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, catalog_key, claim_key, clean_key,
+    KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_VERSION, catalog_key, claim_key, clean_key,
     failure_receipt_key, hex, receipt_key, rejects_key,
 };
 pub use object::{ByteRange, ObjectRef, Sequencer, Source};

@@ -72,10 +72,14 @@ impl Source {
         ObjectRef { bucket: self.bucket.clone(), key: self.key.clone(), version_id: self.version_id.clone() }
     }
 
+    /// What tells its bytes from others under the same key: the version, or else the `ETag`.
+    pub fn version(&self) -> &str {
+        self.version_id.as_ref().unwrap_or(&self.etag)
+    }
+
     /// Whether both are the same bytes of the same object.
     pub fn is_same(&self, other: &Self) -> bool {
-        let version = |source: &Self| source.version_id.clone().unwrap_or_else(|| source.etag.clone());
-        self.bucket == other.bucket && self.key == other.key && version(self) == version(other)
+        self.bucket == other.bucket && self.key == other.key && self.version() == other.version()
     }
 }
 

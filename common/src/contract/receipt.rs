@@ -240,6 +240,12 @@ pub struct Rejects {
     pub key: String,
     /// How many of each reason.
     pub by_reason: BTreeMap<String, u64>,
+    /// Bytes; absent in receipts from before it was told, as the checksum.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// CRC-64/NVME of the whole object, base64.
+    #[serde(default)]
+    pub checksum_crc64nvme: Option<String>,
 }
 
 /// Why a file failed.

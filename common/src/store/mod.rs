@@ -2,10 +2,11 @@
 //!
 //! [`S3Store`] is the real one, [`MemoryStore`] a working stand-in, [`FaultyStore`] breaks another on demand,
 //! [`TracedStore`] shows in the trace what another is asked for. One
-//! conformance suite (`tests/it/suite.rs`) holds for all of them.
+//! conformance suite (`tests/it/suite.rs`) holds for all of them. [`List`] is for those who need a bucket's keys.
 
 mod error;
 mod faulty;
+mod list;
 mod memory;
 mod s3;
 mod traced;
@@ -18,6 +19,7 @@ use futures::stream::BoxStream;
 
 pub use error::{ErrorKind, StoreError};
 pub use faulty::{Fault, FaultyStore, Operation};
+pub use list::List;
 pub use memory::MemoryStore;
 pub use s3::S3Store;
 pub use traced::TracedStore;

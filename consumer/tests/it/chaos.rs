@@ -1,8 +1,9 @@
-//! A store and a topic, as one invocation meets them, that fail, lose answers, or die with it at a chosen step.
+//! A store, a topic, another target and the queues, as one invocation meets them, that fail, lose answers, or die with it at a chosen step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use common::contract::{ByteRange, Claim, FileEvent, ObjectRef};
@@ -10,8 +11,11 @@ use common::store::{
     Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
     UploadedPart, Written,
 };
+use common::queue::{MemoryQueues, QueueError, QueueMessage, Queues};
 use common::topic::{MemoryTopic, Message, PublishError, Topic};
 use consumer::Invocation;
+use consumer::notify::{Notice, Notifications, Notifier, SendError, Target};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::world::{World, batch, consumer, failures, record};
@@ -32,6 +36,8 @@ pub(crate) enum Blow {
 pub(crate) struct Chaos {
     store: Arc<MemoryStore>,
     topic: Arc<MemoryTopic>,
+    queues: Arc<MemoryQueues>,
+    heard: Arc<Mutex<Vec<Notice>>>,
     /// How often each step lets others go first.
     yields: Vec<u8>,
     plan: Mutex<BTreeMap<usize, Blow>>,
@@ -45,6 +51,8 @@ impl Chaos {
         Arc::new(Self {
             store: Arc::clone(&world.store),
             topic: Arc::clone(&world.topic),
+            queues: Arc::clone(&world.queues),
+            heard: Arc::clone(&world.heard),
             yields: yields.to_vec(),
             plan: Mutex::default(),
             step: AtomicUsize::new(0),
@@ -69,15 +77,28 @@ impl Chaos {
 
     /// Delivers the event to an invocation of its own; whether it is done, or nothing if the invocation died.
     pub(crate) async fn deliver(self: &Arc<Self>, event: &FileEvent) -> Option<bool> {
-        let consumer = consumer(Arc::clone(self) as _, Some(Arc::clone(self) as _));
+        self.deliver_record(record("m1", event)).await
+    }
+
+    /// The same of a message as it came.
+    pub(crate) async fn deliver_record(self: &Arc<Self>, record: Value) -> Option<bool> {
+        let consumer = consumer(Arc::clone(self) as _, Arc::clone(self) as _, self.notifier());
         let invocation = Invocation::default();
         tokio::select! {
             biased;
             () = self.died.notified() => None,
-            response = consumer.handle(batch(&[record("m1", event)]), &invocation) => {
+            response = consumer.handle(batch(&[record]), &invocation) => {
                 Some(failures(&response.unwrap()).is_empty())
             }
         }
+    }
+
+    /// Tells the topic of failures, and the other target of everything.
+    pub(crate) fn notifier(self: &Arc<Self>) -> Notifier {
+        let text = "{targets: {other: {eventbridge: other}}, rules: [{to: [other]}]}";
+        let rules = Notifications::parse("rules", text).unwrap();
+        let notifier = Notifier::to_topic(Arc::clone(self) as _).with_rules(rules);
+        notifier.with_target("other", Arc::clone(self) as _)
     }
 
     async fn step<T>(&self, call: impl Future<Output = T>, lost: impl Fn() -> T) -> T {
@@ -176,5 +197,33 @@ impl Topic for Chaos {
         refusing.refuse(u32::MAX);
         let error = Mutex::new(refusing.publish(Message::default()).await.err());
         self.step(self.topic.publish(message), || Err(error.lock().unwrap().take().unwrap())).await
+    }
+}
+
+#[async_trait]
+impl Target for Chaos {
+    async fn send(&self, notice: &Notice) -> Result<(), SendError> {
+        let call = async {
+            self.heard.lock().unwrap().push(notice.clone());
+            Ok(())
+        };
+        self.step(call, || Err("injected".into())).await
+    }
+}
+
+#[async_trait]
+impl Queues for Chaos {
+    async fn send(&self, queue_url: &str, message: QueueMessage) -> Result<(), QueueError> {
+        // Only queues can make this error.
+        let refusing = MemoryQueues::default();
+        refusing.refuse(1);
+        let error = Mutex::new(refusing.send("", QueueMessage::default()).await.err());
+        let lost = || Err(error.lock().unwrap().take().unwrap());
+        self.step(self.queues.send(queue_url, message), lost).await
+    }
+
+    /// No step of the work: a message that is not put off comes back all the same.
+    async fn put_off(&self, queue_url: &str, receipt: &str, pause: Duration) -> Result<(), QueueError> {
+        self.queues.put_off(queue_url, receipt, pause).await
     }
 }

@@ -4,8 +4,12 @@
 
 mod batch;
 mod chaos;
+mod daily;
+mod set_aside;
 mod once;
 mod recorded;
 mod soundness;
 mod startup;
+mod targets;
+mod webhooks;
 mod world;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use common::contract::CatalogStatus;
+use common::contract::{CatalogStatus, FileEvent};
 use consumer::Invocation;
+use consumer::dead_letter::REASON;
 use futures::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 
 use crate::chaos::{Blow, Chaos};
-use crate::world::{World, batch, consumer, failures, record};
+use crate::world::{DLQ, World, batch, consumer, failures, record};
 
 #[tokio::test]
 async fn a_repeat_has_no_effect() {
@@ -57,7 +58,7 @@ async fn twice_in_one_batch_is_no_different() {
     let world = World::default();
     let event = world.failed("in/a.csv", "v1").await;
     let chaos = Chaos::new(&world, &[1; 16]);
-    let consumer = consumer(chaos.clone(), Some(chaos));
+    let consumer = consumer(chaos.clone(), world.queues.clone(), chaos.notifier());
     // The very same message, twice.
     let records = [record("m1", &event), record("m1", &event)];
     let response = consumer.handle(batch(&records), &Invocation::default()).await.unwrap();
@@ -94,47 +95,88 @@ async fn an_alert_refused_is_tried_again_and_one_sent_is_not() {
     assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1), "not told twice");
 }
 
+/// What a message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Processed,
+    Failed,
+    /// An event that can never have been right.
+    Impossible,
+}
+
+const KINDS: [Kind; 3] = [Kind::Processed, Kind::Failed, Kind::Impossible];
+
+impl Kind {
+    async fn event(self, world: &World) -> FileEvent {
+        let mut event = match self {
+            Self::Failed => world.failed("k", "v1").await,
+            Self::Processed | Self::Impossible => world.processed("k", "v1").await,
+        };
+        if self == Self::Impossible {
+            event.data.receipt.counts.rows_in += 1;
+        }
+        event
+    }
+}
+
 /// Every step of a message's way: fails, loses its answer, dies before, dies after.
 #[tokio::test]
 async fn a_fault_or_crash_at_any_step_leaves_one_effect() {
-    for failed in [false, true] {
+    for kind in KINDS {
         for blow in [Blow::FailBefore, Blow::FailAfter, Blow::CrashBefore, Blow::CrashAfter] {
             for step in 0.. {
                 let world = World::default();
-                let event =
-                    if failed { world.failed("k", "v1").await } else { world.processed("k", "v1").await };
+                let event = kind.event(&world).await;
                 let chaos = Chaos::new(&world, &[]);
                 chaos.plan(step, blow);
                 let first = chaos.deliver(&event).await;
                 if chaos.steps() <= step {
-                    assert!(first == Some(true) && step >= 5, "beyond the last step");
+                    assert!(first == Some(true) && step >= 4, "beyond the last step");
                     break;
                 }
                 let came_back = Chaos::new(&world, &[]);
                 if first.is_none() {
                     world.expire_claims().await;
                 }
-                assert_eq!(came_back.deliver(&event).await, Some(true), "step {step} {blow:?}");
+                assert_eq!(came_back.deliver(&event).await, Some(true), "{kind:?} step {step} {blow:?}");
                 let claims = chaos.claims() + came_back.claims();
-                check(&world, failed, claims, &format!("step {step} {blow:?}"));
+                check(&world, kind, &event, claims, &format!("{kind:?} step {step} {blow:?}"));
             }
         }
     }
 }
 
-/// One entry, and alerts neither missing nor more than claims.
-fn check(world: &World, failed: bool, claims: usize, what: &str) {
-    let [entry] = &world.entries()[..] else { panic!("{} entries: {what}", world.entries().len()) };
-    let status = if failed { CatalogStatus::Failed } else { CatalogStatus::Processed };
-    assert_eq!(entry.status, status, "{what}");
+/// One entry, and of each kind of notice neither none nor more than claims, all with the event's id.
+fn check(world: &World, kind: Kind, event: &FileEvent, claims: usize, what: &str) {
+    let entries = world.entries();
+    let entries: Vec<_> = entries.iter().filter(|entry| entry.event_id == event.id).collect();
+    let [entry] = &entries[..] else { panic!("{} entries: {what}", entries.len()) };
+    let (status, code) = match kind {
+        Kind::Processed => (CatalogStatus::Processed, None),
+        Kind::Failed => (CatalogStatus::Failed, Some("corrupt_gzip")),
+        Kind::Impossible => (CatalogStatus::Failed, Some("contradiction")),
+    };
+    assert_eq!((entry.status, entry.error_code.as_deref()), (status, code), "{what}");
+    let told = |wanted: bool, count: usize, whom: &str| {
+        let expected = if wanted { 1..=claims } else { 0..=0 };
+        assert!(expected.contains(&count), "{count} times {whom} for {claims} claims: {what}");
+    };
     let alerts = world.topic.messages();
-    let expected = if failed { 1..=claims } else { 0..=0 };
-    assert!(expected.contains(&alerts.len()), "{} alerts for {claims} claims: {what}", alerts.len());
-    assert!(alerts.iter().all(|alert| alert.attributes["event_id"] == entry.event_id), "{what}");
+    assert!(alerts.iter().all(|alert| alert.attributes["event_id"] == event.id), "{what}");
+    told(kind == Kind::Failed, alerts.len(), "the topic");
+    let heard = world.heard.lock().unwrap();
+    assert!(heard.iter().all(|notice| notice.id == event.id), "{what}");
+    told(kind != Kind::Impossible, heard.len(), "the other target");
+    let letters = world.queues.sent();
+    assert!(letters.iter().all(|(url, letter)| url == DLQ && letter.attributes[REASON] == "contradiction"));
+    told(kind == Kind::Impossible, letters.len(), "the dead-letter queue");
 }
 
-/// Copies of a message that arrive together: how often each lets the others go first, and what hits it where.
-type Arrival = Vec<(Vec<u8>, Vec<(usize, Blow)>)>;
+/// A copy of a message: whether it is one of an earlier version of the file, how often it lets the others go first, and
+/// what hits it where.
+type Copy = (bool, Vec<u8>, Vec<(usize, Blow)>);
+/// Copies that arrive together.
+type Arrival = Vec<Copy>;
 
 fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     let blow = prop_oneof![
@@ -143,7 +185,8 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
         Just(Blow::CrashBefore),
         Just(Blow::CrashAfter)
     ];
-    let copy = (prop::collection::vec(0..3u8, 0..12), prop::collection::vec((0..12usize, blow), 0..4));
+    let yields = prop::collection::vec(0..3u8, 0..12);
+    let copy = (any::<bool>(), yields, prop::collection::vec((0..12usize, blow), 0..4));
     prop::collection::vec(prop::collection::vec(copy, 1..4), 1..4)
 }
 
@@ -151,28 +194,38 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_interleaving_of_copies_faults_and_crashes_leaves_one_effect(arrivals in arrivals(), failed: bool) {
+    fn any_interleaving_of_copies_faults_and_crashes_leaves_one_effect(
+        arrivals in arrivals(),
+        kind in prop::sample::select(&KINDS[..]),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let world = World::default();
-            let event = if failed { world.failed("k", "v1").await } else { world.processed("k", "v1").await };
+            let earlier = world.failed("k", "v0").await;
+            let event = kind.event(&world).await;
             let mut claims = 0;
             for arrival in arrivals {
-                let copies = arrival.iter().map(|(yields, blows)| {
+                let copies = arrival.iter().map(|(is_earlier, yields, blows)| {
                     let chaos = Chaos::new(&world, yields);
                     for (step, blow) in blows {
                         chaos.plan(*step, *blow);
                     }
-                    chaos
+                    (if *is_earlier { &earlier } else { &event }, chaos)
                 });
-                let copies: Vec<Arc<Chaos>> = copies.collect();
-                join_all(copies.iter().map(|copy| copy.deliver(&event))).await;
-                claims += copies.iter().map(|copy| copy.claims()).sum::<usize>();
+                let copies: Vec<(&FileEvent, Arc<Chaos>)> = copies.collect();
+                join_all(copies.iter().map(|(event, copy)| copy.deliver(event))).await;
+                let ours = copies.iter().filter(|(of, _)| of.id == event.id);
+                claims += ours.map(|(_, copy)| copy.claims()).sum::<usize>();
                 world.expire_claims().await;
             }
             let last = Chaos::new(&world, &[]);
             assert_eq!(last.deliver(&event).await, Some(true));
-            check(&world, failed, claims + last.claims(), "");
+            assert_eq!(world.deliver(&earlier).await, true);
+            check(&world, kind, &event, claims + last.claims(), "");
+            let entries = world.entries();
+            assert_eq!(entries.len(), 2, "one for each event");
+            let earlier = entries.iter().find(|entry| entry.event_id == earlier.id).unwrap();
+            assert_eq!(earlier.status, CatalogStatus::Superseded);
         });
     }
 }

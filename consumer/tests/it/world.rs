@@ -1,19 +1,21 @@
 //! A bucket with files as the processor leaves them, a topic for alerts, and messages about the files.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use bytes::Bytes;
-use common::config::ConsumerConfig;
+use common::config::{ConsumerConfig, Prices};
 use common::contract::{
     ByteCounts, ByteSpans, CatalogEntry, Claim, Counts, Failure, FileEvent, Location, ObjectRef, Output,
     Receipt, RecipeRef, Rejects, Source, Status, Timing, claim_key, clean_key, event_id, receipt_key,
     rejects_key,
 };
 use common::store::{Condition, MemoryStore, NewObject, Payload, Store, checksum_base64};
-use common::topic::{MemoryTopic, Topic};
+use common::queue::{MemoryQueues, Queues};
+use common::topic::MemoryTopic;
+use consumer::notify::{Live, Notice, Notifier};
 use consumer::{Consumer, Invocation};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -26,6 +28,9 @@ const CLEAN: &[u8] = b"id,name\n1,a\n2,b\n";
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) topic: Arc<MemoryTopic>,
+    pub(crate) queues: Arc<MemoryQueues>,
+    /// What another target than the topic was told.
+    pub(crate) heard: Arc<Mutex<Vec<Notice>>>,
 }
 
 impl World {
@@ -35,7 +40,10 @@ impl World {
         let output = ObjectRef::new(OUT, clean_key(key).unwrap());
         let content = [CLEAN, version.as_bytes()].concat();
         let (size, checksum) = (content.len() as u64, Payload::new(content.clone().into()).crc64nvme);
-        let metadata = BTreeMap::from([("penstock-event-id".to_owned(), receipt.event_id.clone())]);
+        let metadata = BTreeMap::from([
+            ("penstock-event-id".to_owned(), receipt.event_id.clone()),
+            ("penstock-source-version".to_owned(), version.to_owned()),
+        ]);
         let etag = self.write(&output, content, metadata).await;
         let checksum_crc64nvme = checksum_base64(checksum);
         receipt.outputs =
@@ -43,7 +51,9 @@ impl World {
         let rejects = ObjectRef::new(OUT, rejects_key(key, &receipt.event_id).unwrap());
         self.write(&rejects, b"{}\n".to_vec(), BTreeMap::new()).await;
         let by_reason = BTreeMap::from([("field_count".to_owned(), 1)]);
-        receipt.rejects = Some(Rejects { bucket: OUT.into(), key: rejects.key, by_reason });
+        let (size, checksum_crc64nvme) = (Some(3), Some(Payload::new(Bytes::from_static(b"{}\n")).checksum()));
+        receipt.rejects =
+            Some(Rejects { bucket: OUT.into(), key: rejects.key, by_reason, size, checksum_crc64nvme });
         receipt.counts = Counts { rows_in: 3, rows_out: 2, rows_rejected: 1, rows_filtered: 0 };
         let spans = ByteSpans { kept: 8, rejected: 4, header: 8, ..ByteSpans::default() };
         receipt.bytes = ByteCounts { input: 20, decompressed: 20, output: size, spans };
@@ -104,33 +114,70 @@ impl World {
 
     /// A function on this bucket and topic.
     pub(crate) fn consumer(&self) -> Consumer {
-        consumer(Arc::clone(&self.store) as _, Some(Arc::clone(&self.topic) as _))
+        self.consumer_telling(self.notifier())
+    }
+
+    pub(crate) fn notifier(&self) -> Notifier {
+        Notifier::to_topic(Arc::clone(&self.topic) as _)
+    }
+
+    /// A function on this bucket that tells others.
+    pub(crate) fn consumer_telling(&self, notifier: impl Into<Live>) -> Consumer {
+        let (store, queues) = (Arc::clone(&self.store), Arc::clone(&self.queues));
+        Consumer::new(store.clone(), store, queues, notifier, &config()).emitting(|_| {})
     }
 
     /// One message, by itself; whether it is done.
     pub(crate) async fn deliver(&self, event: &FileEvent) -> bool {
-        let batch = batch(&[record("m1", event)]);
+        self.deliver_again(event, 1).await
+    }
+
+    /// One message, received so often.
+    pub(crate) async fn deliver_again(&self, event: &FileEvent, receives: u32) -> bool {
+        let batch = batch(&[received("m1", event, receives)]);
         failures(&self.consumer().handle(batch, &Invocation::default()).await.unwrap()).is_empty()
     }
 }
 
-pub(crate) fn consumer(store: Arc<dyn Store>, topic: Option<Arc<dyn Topic>>) -> Consumer {
-    let config = ConsumerConfig {
+pub(crate) const DLQ: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/dlq";
+pub(crate) const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/events";
+
+pub(crate) fn consumer(
+    store: Arc<dyn Store>,
+    queues: Arc<dyn Queues>,
+    notifier: impl Into<Live>,
+) -> Consumer {
+    let lister = Arc::new(MemoryStore::new());
+    Consumer::new(store, lister, queues, notifier, &config()).emitting(|_| {})
+}
+
+pub(crate) fn config() -> ConsumerConfig {
+    ConsumerConfig {
         output_bucket: OUT.into(),
-        dlq_url: "https://sqs.us-east-1.amazonaws.com/123456789012/dlq".into(),
+        dlq_url: DLQ.into(),
         alert_topic_arn: None,
         max_receives: 5,
         claim_lease: Duration::from_mins(16),
-    };
-    Consumer::new(store, topic, &config).emitting(|_| {})
+        first_pause: Duration::from_secs(20),
+        notifications: None,
+        region: None,
+        prices: Prices::default(),
+    }
 }
 
 /// A record as raw delivery makes it.
 pub(crate) fn record(message_id: &str, event: &FileEvent) -> Value {
+    received(message_id, event, 1)
+}
+
+/// The same, received so often.
+pub(crate) fn received(message_id: &str, event: &FileEvent, receives: u32) -> Value {
     json!({
         "messageId": message_id,
+        "receiptHandle": format!("receipt of {message_id}"),
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:events",
         "body": serde_json::to_string(event).unwrap(),
-        "attributes": { "ApproximateReceiveCount": "1" },
+        "attributes": { "ApproximateReceiveCount": receives.to_string() },
         "messageAttributes": { "traceparent": { "stringValue": TRACEPARENT, "dataType": "String" } },
     })
 }

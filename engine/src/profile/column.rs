@@ -80,6 +80,7 @@ pub struct ColumnProfile {
 }
 
 /// A column in the making.
+#[derive(Debug)]
 pub(super) struct Column {
     name: String,
     nulls: u64,

@@ -14,7 +14,7 @@ pub use column::{Bound, ColumnProfile, ColumnType};
 pub const MAX_PROFILED_COLUMNS: usize = 1000;
 
 /// The profile of an output.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Profile {
     columns: Vec<Column>,
     /// Whether the columns have their names.
@@ -24,6 +24,19 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// A profile of columns that have names already.
+    pub(crate) fn of_columns(names: impl Iterator<Item = String>) -> Self {
+        let columns = names.take(MAX_PROFILED_COLUMNS).map(Column::new).collect();
+        Self { columns, is_named: true, unquoted: Vec::new() }
+    }
+
+    /// Takes a field of a row.
+    pub(crate) fn observe(&mut self, column: usize, field: &[u8]) {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.observe(field);
+        }
+    }
+
     /// Takes whole rows as they are written, the header first.
     pub(crate) fn observe_text(&mut self, text: &[u8]) {
         let mut at = 0;
@@ -74,9 +87,7 @@ impl Profile {
 
     fn observe_field(&mut self, column: usize, field: &[u8]) {
         if self.is_named {
-            if let Some(column) = self.columns.get_mut(column) {
-                column.observe(field);
-            }
+            self.observe(column, field);
         } else if column < MAX_PROFILED_COLUMNS {
             self.columns.push(Column::new(String::from_utf8_lossy(field).into_owned()));
         }

@@ -7,9 +7,12 @@ mod region;
 mod ruler;
 mod skip;
 mod utf8;
+mod worked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use bytes::BytesMut;
 
 use crate::dialect::{Comment, Reading};
 use crate::fields::Fields;
@@ -19,7 +22,7 @@ use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
-use crate::rejection::{Message, Rejection};
+use crate::rejection::{Message, Raw, Rejection};
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
 use notes::Notes;
@@ -29,6 +32,7 @@ pub(crate) use ruler::Mark;
 use ruler::{Measured, Ruler};
 use skip::Start;
 use utf8::Utf8;
+use worked::Worker;
 
 /// What [`Rows`] has seen so far.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +53,8 @@ pub(crate) struct Tally {
     pub rows_replaced: u64,
     /// Rows that were mended: padded, truncated, or with a stray quote taken as it stands.
     pub rows_mended: u64,
+    /// Rows in the output that violate the recipe's schema, which only counts them, by what is wrong first.
+    pub warnings: BTreeMap<Reason, u64>,
 }
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
@@ -90,9 +96,13 @@ pub(crate) struct Rows {
     /// line opens a quote from being scanned once a line.
     given_up: u64,
     /// Why.
-    why_given_up: Message,
+    why_given_up: Message<'static>,
     /// Whether nothing is taken behind the header.
     only_header: bool,
+    /// A recipe's work on the rows.
+    worker: Option<Box<Worker>>,
+    /// Whether rejects hold no bytes of rows.
+    withholds: bool,
     pub(crate) tally: Tally,
 }
 
@@ -148,6 +158,8 @@ impl Rows {
             given_up: 0,
             why_given_up: Message::OpenQuote,
             only_header: false,
+            worker: None,
+            withholds: false,
             tally: Tally::default(),
             reading,
             policies,
@@ -263,7 +275,7 @@ impl Rows {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
             self.settle_notes();
-            self.finish_header(out);
+            self.finish_header(out)?;
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
         Ok(Progress { used: at, full })
@@ -323,7 +335,7 @@ impl Rows {
             self.release(out)?;
         }
         self.line += rejection.lines;
-        rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
+        self.write_reject(rejection, &mut out.rejects)?;
         self.count_reject(rejection.reason, rejection.line, rejection.byte_length)
     }
 
@@ -333,6 +345,13 @@ impl Rows {
         self.tally.spans.rejected += byte_length;
         *self.tally.by_reason.entry(reason).or_default() += 1;
         self.check_rejects(Some(line))
+    }
+
+    /// Appends a reject, without bytes of its row where a recipe wants none there.
+    fn write_reject(&self, rejection: &Rejection<'_>, out: &mut BytesMut) -> Result<(), EngineError> {
+        let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
+        let rejection = if self.withholds { &withheld } else { rejection };
+        rejection.write(out).map_err(|error| EngineError::Internal(error.to_string()))
     }
 
     /// Skips the footnotes that were told of. Nothing comes behind them.

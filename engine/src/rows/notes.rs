@@ -63,7 +63,9 @@ impl Rows {
     pub(super) fn hold(&mut self, rejection: &Rejection<'_>, out: &mut Outputs) -> Result<(), EngineError> {
         let Rejection { reason, line, lines, byte_length, .. } = *rejection;
         self.line += lines;
-        rejection.write(&mut self.notes.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
+        let mut rejects = std::mem::take(&mut self.notes.rejects);
+        self.write_reject(rejection, &mut rejects)?;
+        self.notes.rejects = rejects;
         self.notes.held.push(Held { reason, line, lines, byte_length });
         if self.notes.rejects.len() > MAX_BYTES { self.release(out) } else { Ok(()) }
     }

@@ -37,11 +37,11 @@ impl Rows {
                     return Ok(taken);
                 }
                 self.parse(scan, record)?;
-                self.take_header_fields(record, scan.lines, out);
+                self.take_header_fields(record, scan.lines, out)?;
                 return Ok(record.len());
             }
             self.note_terminator(record);
-            self.name_columns(&generated(expected), out);
+            self.name_columns(&generated(expected), out)?;
             if self.only_header {
                 return Ok(0);
             }
@@ -55,6 +55,11 @@ impl Rows {
         }
         if self.notes.is_open() {
             self.release(out)?;
+        }
+        if self.is_worked() {
+            self.parse(scan, record)?;
+            self.take_worked(record, scan.lines, is_bad, false, out)?;
+            return Ok(record.len());
         }
         let measured = self.measure(record.len(), 0);
         self.count_mended(&measured, scan.lines);
@@ -89,18 +94,34 @@ impl Rows {
             let is_empty = |field: &[u8]| mended(field, &self.policies).is_empty();
             if self.fields.iter().skip(width).all(is_empty) {
                 self.fields.truncate(width);
-                if self.notes.is_open() {
-                    self.release(out)?;
-                }
-                let measured = self.measure(record.len(), 0);
-                self.count_mended(&measured, scan.lines);
-                self.tally.rows_mended += 1;
-                self.write_fields(width, is_bad, out);
+                self.take_fields(record, scan.lines, is_bad, width, out)?;
                 return Ok(record.len());
             }
         }
         let reason = if scan.width < width { Reason::TooFewFields } else { Reason::TooManyFields };
         self.set_aside(scan, record, reason, Message::Width { header: width, row: scan.width }, out)
+    }
+
+    /// Takes a row whose `fields` were mended.
+    pub(super) fn take_fields(
+        &mut self,
+        record: &[u8],
+        lines: u64,
+        is_bad: bool,
+        width: usize,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        if self.notes.is_open() {
+            self.release(out)?;
+        }
+        if self.is_worked() {
+            return self.take_worked(record, lines, is_bad, true, out);
+        }
+        let measured = self.measure(record.len(), 0);
+        self.count_mended(&measured, lines);
+        self.tally.rows_mended += 1;
+        self.write_fields(width, is_bad, out);
+        Ok(())
     }
 
     /// The header can't be rejected: without it there is no file.
@@ -113,7 +134,7 @@ impl Rows {
     }
 
     /// Why a record is rejected whatever its fields, if it is.
-    pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message)> {
+    pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message<'static>)> {
         // Of a header, they are replaced.
         let is_row = self.width.is_some() || self.reading.header_lines == 0;
         if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && is_row {
@@ -130,7 +151,7 @@ impl Rows {
         scan: &Scan,
         record: &[u8],
         reason: Reason,
-        message: Message,
+        message: Message<'_>,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         let is_ragged = matches!(message, Message::Width { .. });
@@ -244,7 +265,12 @@ impl Rows {
     }
 
     /// Takes `fields` as a line of the header.
-    pub(super) fn take_header_fields(&mut self, record: &[u8], lines: u64, out: &mut Outputs) {
+    pub(super) fn take_header_fields(
+        &mut self,
+        record: &[u8],
+        lines: u64,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
         self.note_terminator(record);
         let names: Vec<_> = self.fields.iter().map(|name| mended(name, &self.policies)).collect();
         self.header.add(names.iter().map(|name| &name[..]));
@@ -253,33 +279,37 @@ impl Rows {
         self.tally.header_lines += 1;
         self.line += lines;
         if self.tally.header_lines == self.reading.header_lines {
-            self.finish_header(out);
+            self.finish_header(out)?;
         }
+        Ok(())
     }
 
     /// Gives the columns the names that the header lines have.
-    pub(super) fn finish_header(&mut self, out: &mut Outputs) {
+    pub(super) fn finish_header(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
         if self.width.is_some() || self.tally.header_lines == 0 {
-            return;
+            return Ok(());
         }
         let (names, renamed) = std::mem::take(&mut self.header).finish(self.reading.width);
         self.tally.renamed = renamed;
         self.tally.renamed.truncate(MAX_RENAMED);
         self.pad_from = self.reading.width.filter(|width| *width < names.len());
-        self.name_columns(&names, out);
+        self.name_columns(&names, out)
     }
 
-    pub(super) fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
-        let start = out.text.len();
-        for (at, name) in names.iter().enumerate() {
-            if at > 0 {
-                out.text.extend_from_slice(b",");
+    pub(super) fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<(), EngineError> {
+        if !self.begin_work(names, out)? {
+            let start = out.text.len();
+            for (at, name) in names.iter().enumerate() {
+                if at > 0 {
+                    out.text.extend_from_slice(b",");
+                }
+                write_field(name, &mut out.text);
             }
-            write_field(name, &mut out.text);
+            end_row(start, &mut out.text);
         }
-        end_row(start, &mut out.text);
         self.width = Some(names.len());
         self.tally.named = true;
+        Ok(())
     }
 
     /// What ends the first record is what the receipt says.

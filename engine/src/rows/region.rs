@@ -16,7 +16,7 @@ pub(super) struct Region {
     byte_offset: u64,
     byte_length: u64,
     reason: Reason,
-    message: Message,
+    message: Message<'static>,
     raw: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Rows {
         }
         let is_row = self.width.is_some() || self.reading.header_lines == 0;
         if self.only_header && is_row {
-            return Ok(self.pass_endless(input, last, out));
+            return self.pass_endless(input, last, out);
         }
         if is_row && reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
             let what = format!("{message}, or let reading go on at the next line");
@@ -63,15 +63,15 @@ impl Rows {
     }
 
     /// Where only the columns are wanted, and their names are made: a record without an end says nothing of how many.
-    fn pass_endless(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> usize {
+    fn pass_endless(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Result<usize, EngineError> {
         if let Some(width) = self.reading.width {
-            self.name_columns(&generated(width), out);
-            return 0;
+            self.name_columns(&generated(width), out)?;
+            return Ok(0);
         }
-        match self.skip_line(input, last) {
+        Ok(match self.skip_line(input, last) {
             Start::Skipped(length) => length,
             Start::Record | Start::Unknown => 0,
-        }
+        })
     }
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
@@ -105,28 +105,22 @@ impl Rows {
             return Ok(None);
         }
         if is_header {
-            self.take_header_fields(line, 1, out);
+            self.take_header_fields(line, 1, out)?;
             return Ok(Some(length));
-        }
-        if self.notes.is_open() {
-            self.release(out)?;
         }
         if self.width.is_none() {
             self.note_terminator(line);
-            self.name_columns(&generated(width), out);
+            self.name_columns(&generated(width), out)?;
             if self.only_header {
                 return Ok(Some(0));
             }
         }
-        let measured = self.measure(length, 0);
-        self.count_mended(&measured, 1);
-        self.tally.rows_mended += 1;
-        self.write_fields(width, is_bad, out);
+        self.take_fields(line, 1, is_bad, width, out)?;
         Ok(Some(length))
     }
 
     /// Begins to reject a record: at its start, up to the line's end.
-    pub(super) fn open_region(&mut self, reason: Reason, message: Message) -> Result<(), EngineError> {
+    pub(super) fn open_region(&mut self, reason: Reason, message: Message<'static>) -> Result<(), EngineError> {
         if self.width.is_none() && self.reading.header_lines > 0 {
             let what = match reason {
                 Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),

@@ -133,6 +133,21 @@ fn a_line_beyond_the_longest_record_is_one_region_cut_in_the_rejects() {
 }
 
 #[test]
+fn a_record_of_the_longest_length_may_end_with_a_carriage_return() {
+    let canonical = Options { max_record_bytes: 8, ..told() };
+    let told = Told { delimiter: Some(b";".to_vec()), ..Told::rfc4180() };
+    let other = Options { max_record_bytes: 8, told, ..Options::default() };
+    for (options, end, rejected) in [(&canonical, "\r", 0), (&canonical, "\r\n", 1), (&other, "\r", 0)] {
+        let input = ["a,b", "1,22222", "3,4", ""].join(end);
+        let input = if options.told.delimiter == other.told.delimiter { input.replace(',', ";") } else { input };
+        for sizes in [&[][..], &[1]] {
+            let ran = run_chunked(input.as_bytes(), sizes, options).unwrap();
+            assert_eq!(ran.summary.counts.rows_rejected, rejected, "{end:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_csv_is_refused_by_name() {
     assert_eq!(run_bad(b"%PDF-1.7\n").code, "unsupported_format");
     assert_eq!(run_bad(b"\xff\xfe\x00\x00i\x00\x00\x00").code, "unsupported_encoding");

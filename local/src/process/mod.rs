@@ -12,10 +12,10 @@ use anyhow::Context as _;
 use common::config::DEFAULT_MAX_COMPRESSION_RATIO;
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
-use engine::{Compression, EngineError, InflateLimits, Options, Summary};
+use engine::{Compression, EngineError, InflateLimits, Options, Summary, Told};
 use jiff::Timestamp;
-use processor::context::default_recipe;
 use processor::receipt;
+use processor::recipes::{Loaded, load_file};
 
 use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
@@ -57,6 +57,9 @@ pub struct Args {
     /// that they are of: its header names the columns, and a row that is `cut` is read from it again
     #[arg(long, value_name = "REJECTS")]
     replay: Option<PathBuf>,
+    /// The recipe that says what a clean file is: a file of YAML. What is given beside it goes before what it says
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -108,8 +111,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// What can be known to make no sense before anything is touched.
 fn check(args: &Args) -> Result<(), UsageError> {
-    if let Some(contradiction) = args.dialect.contradiction() {
-        return Err(UsageError(contradiction));
+    if let Some(contradiction) = args.dialect.over(Told::default()).contradiction() {
+        return Err(UsageError(contradiction.into()));
     }
     let to_stdout = is_dash(args.output.as_deref());
     if to_stdout && args.json {
@@ -153,11 +156,15 @@ fn regular(path: &Path) -> Option<PathBuf> {
 
 async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let started_at = Timestamp::now();
+    let recipe = match &args.recipe {
+        Some(path) => load_file(path).with_context(|| format!("use {}", path.display()))?,
+        None => Loaded::default(),
+    };
     let mut input = Input::open(&args.input, terminal)?;
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-    let options = Options {
+    let mut options = Options {
         output_compression: Some(compression(args)),
         threads: args.threads.map_or_else(cpus, usize::from),
         inflate: InflateLimits {
@@ -165,12 +172,13 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
             max_ratio: args.max_ratio,
             ..InflateLimits::default()
         },
-        max_record_bytes: args.policy.max_record_bytes(),
-        told: args.dialect.told(),
-        policies: args.policy.policies(),
-        profile: args.profile && !args.no_profile,
         ..Options::default()
     };
+    recipe.recipe.apply(&mut options);
+    options.told = args.dialect.over(options.told);
+    options.policies = args.policy.over(options.policies);
+    options.profile = args.profile || (options.profile && !args.no_profile);
+    options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
 
     let ran = match &args.replay {
         None => engine::run(&mut input, &mut clean, &mut rejects, &options).await,
@@ -193,10 +201,10 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
             if args.rejects.is_some() {
                 rejects.commit().await?;
             }
-            processed(args, &source, &summary, written, started_at)
+            processed(args, &source, &recipe, &summary, written, started_at)
         }
         Err(EngineError::BadFile(bad)) => {
-            receipt::failed(&source, &default_recipe(), receipt::failure(&bad), started_at)
+            receipt::failed(&source, &recipe.reference, receipt::failure(&bad), started_at)
         }
         Err(EngineError::Input { byte_offset, source }) => {
             return Err(source)
@@ -233,6 +241,7 @@ fn compression(args: &Args) -> Compression {
 fn processed(
     args: &Args,
     source: &Source,
+    recipe: &Loaded,
     summary: &Summary,
     (size, checksum): (u64, String),
     started_at: Timestamp,
@@ -250,7 +259,8 @@ fn processed(
     let rejects =
         rejects.or_else(|| (summary.counts.rows_rejected > 0).then(|| ("local".into(), String::new())));
     let rejects = rejects.filter(|_| summary.counts.rows_rejected > 0);
-    receipt::processed(source, &default_recipe(), summary, outputs.into_iter().collect(), rejects, started_at)
+    let outputs = outputs.into_iter().collect();
+    receipt::processed(source, &recipe.reference, summary, outputs, rejects, started_at)
 }
 
 /// What happened, for people.

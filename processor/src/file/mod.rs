@@ -9,6 +9,7 @@ mod out_of_time;
 mod work;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{
@@ -31,6 +32,7 @@ use crate::decision::{Decision, Found, Intent, decide};
 use crate::give_up::{GiveUp, Reason};
 use crate::outputs::store_error;
 use crate::receipt;
+use crate::recipes::Loaded;
 use commit::Committed;
 use work::{Stopped, Work};
 
@@ -97,6 +99,7 @@ const MAX_TRIES: u32 = 8;
 pub struct File<'a> {
     processor: &'a Processor,
     source: Source,
+    recipe: Arc<Loaded>,
     /// The id of the outcome, should it be processed.
     event_id: String,
     started_at: Timestamp,
@@ -128,9 +131,10 @@ pub async fn process_until(
     if let Some(reason) = give_up.already() {
         return Err(reason.into());
     }
-    let event_id = event_id(&source, &processor.recipe.sha256, 0, Status::Processed);
+    let recipe = processor.recipes.choose(&source.key);
+    let event_id = event_id(&source, &recipe.reference.sha256, 0, Status::Processed);
     let (started_at, begun) = (Timestamp::now(), Instant::now());
-    let file = File { processor, source, event_id, started_at, begun, give_up };
+    let file = File { processor, source, recipe, event_id, started_at, begun, give_up };
     // Whatever uploads there were are closed by the time that this would end it.
     give_up.in_time(Box::pin(file.run())).await?
 }
@@ -200,9 +204,13 @@ impl File<'_> {
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
-        let recipe = &self.processor.recipe;
-        let receipt =
+        let recipe = &self.recipe.reference;
+        let mut receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
+        if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
+            rejects.size = Some(finished.size);
+            rejects.checksum_crc64nvme = Some(finished.checksum_crc64nvme);
+        }
         self.commit_receipt(receipt, found, places).await
     }
 
@@ -224,7 +232,7 @@ impl File<'_> {
     }
 
     fn decide(&self, found: &Found) -> Decision {
-        let recipe_sha256 = &self.processor.recipe.sha256;
+        let recipe_sha256 = &self.recipe.reference.sha256;
         decide(found, &Intent { source: &self.source, recipe_sha256, event_id: &self.event_id })
     }
 

@@ -1,6 +1,7 @@
 //! What becomes of each kind of event, and of a good file.
 
 use common::contract::{Status, receipt_key};
+use common::store::Payload;
 use processor::handler::Answer;
 use serde_json::{Value, json};
 
@@ -22,7 +23,10 @@ async fn a_file_becomes_clean_file_rejects_receipt_and_message() {
     assert!(receipt.source.version_id.is_some());
     let rejects = receipt.rejects.as_ref().unwrap();
     assert_eq!(rejects.key, format!("rejects/in/orders.csv.{}.ndjson", receipt.event_id));
-    let line: Value = serde_json::from_slice(&world.read(&rejects.key).unwrap()).unwrap();
+    let stored = world.read(&rejects.key).unwrap();
+    assert_eq!(rejects.size, Some(stored.len() as u64));
+    assert_eq!(rejects.checksum_crc64nvme, Some(Payload::new(stored.clone().into()).checksum()));
+    let line: Value = serde_json::from_slice(&stored).unwrap();
     assert_eq!((&line["line"], &line["raw"]), (&3.into(), &"2\n".into()));
 
     let [event] = &world.events()[..] else { panic!() };

@@ -1,0 +1,68 @@
+//! Names to addresses, each looked at before anybody connects to it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+
+use super::client::HttpError;
+use super::guard::is_public;
+
+/// A name server.
+#[async_trait]
+pub trait Resolve: Send + Sync + 'static {
+    /// Every address of a host.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The system's. It also reads addresses in all the ways in which people have ever written them: decimal, octal,
+/// hexadecimal, shortened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
+/// Hosts that may be inside, by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Allowed(BTreeSet<String>);
+
+impl Allowed {
+    pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| canonical(&name)).collect())
+    }
+
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.0.contains(&canonical(host))
+    }
+}
+
+fn canonical(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The addresses that may be connected to. One that is inside condemns the name: whoever answers with both wants the
+/// client to choose.
+pub(super) async fn addresses(
+    resolver: &dyn Resolve,
+    allowed: &Allowed,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, HttpError> {
+    // An IPv6 address stands in brackets in a URL.
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let failed = |source| HttpError::Resolve { host: host.to_owned(), source };
+    let addresses = resolver.resolve(bare, port).await.map_err(failed)?;
+    if addresses.is_empty() {
+        return Err(failed(io::ErrorKind::NotFound.into()));
+    }
+    if !allowed.has(host) && !addresses.iter().all(|address| is_public(address.ip())) {
+        return Err(HttpError::Inside { host: host.to_owned() });
+    }
+    Ok(addresses)
+}

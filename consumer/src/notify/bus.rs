@@ -1,0 +1,48 @@
+//! A bus of EventBridge: programs that react.
+
+use async_trait::async_trait;
+use aws_sdk_eventbridge::primitives::DateTime;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+
+use super::{Notice, SendError, Target};
+
+/// `source` of everything that is put.
+const SOURCE: &str = "penstock";
+
+/// A bus that is told.
+pub(crate) struct BusTarget {
+    client: aws_sdk_eventbridge::Client,
+    bus: String,
+}
+
+impl BusTarget {
+    /// Puts events on the bus of this name or ARN.
+    pub(crate) fn new(client: aws_sdk_eventbridge::Client, bus: String) -> Self {
+        Self { client, bus }
+    }
+}
+
+#[async_trait]
+impl Target for BusTarget {
+    async fn send(&self, notice: &Notice) -> Result<(), SendError> {
+        let mut detail = notice.data.clone();
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert("id".into(), notice.id.as_str().into());
+            detail.insert("text".into(), notice.text.as_str().into());
+        }
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(&self.bus)
+            .source(SOURCE)
+            .detail_type(notice.kind.name())
+            .time(DateTime::from_secs(notice.time.as_second()))
+            .detail(detail.to_string())
+            .build();
+        let answer = self.client.put_events().entries(entry).send().await?;
+        // An event that was not taken is no error of the request.
+        let refused = answer.entries().iter().find(|entry| entry.error_code().is_some());
+        match refused {
+            Some(entry) => Err(entry.error_code().unwrap_or("refused").into()),
+            None => Ok(()),
+        }
+    }
+}

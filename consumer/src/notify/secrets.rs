@@ -1,0 +1,74 @@
+//! Secrets, by name: from AWS Secrets Manager, kept for a while.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long a secret is used before it is asked for again: a change reaches every function within it.
+const KEPT: Duration = Duration::from_mins(5);
+
+/// A secret that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("get secret {name}")]
+pub struct SecretError {
+    name: String,
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl SecretError {
+    pub(crate) fn new(name: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { name: name.to_owned(), source: source.into() }
+    }
+}
+
+/// Where secrets are kept.
+#[async_trait]
+pub trait Secrets: Send + Sync + 'static {
+    /// The secret's text.
+    async fn secret(&self, name: &str) -> Result<String, SecretError>;
+}
+
+/// AWS Secrets Manager. A secret that was had within the last five minutes is not asked for again.
+pub struct SecretsManager {
+    client: aws_sdk_secretsmanager::Client,
+    kept: Mutex<BTreeMap<String, (Instant, String)>>,
+}
+
+impl SecretsManager {
+    /// Asks through `client`.
+    pub fn new(client: aws_sdk_secretsmanager::Client) -> Self {
+        Self { client, kept: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Secrets for SecretsManager {
+    async fn secret(&self, name: &str) -> Result<String, SecretError> {
+        // Held while it is asked: of ten messages at once, one asks.
+        let mut kept = self.kept.lock().await;
+        if let Some((_, secret)) = kept.get(name).filter(|(since, _)| since.elapsed() < KEPT) {
+            return Ok(secret.clone());
+        }
+        let answer = self.client.get_secret_value().secret_id(name).send().await;
+        let answer = answer.map_err(|error| SecretError::new(name, error))?;
+        let secret = answer.secret_string.ok_or_else(|| SecretError::new(name, "it is not text"))?;
+        kept.insert(name.to_owned(), (Instant::now(), secret.clone()));
+        Ok(secret)
+    }
+}
+
+/// Secrets in memory, for tests.
+#[derive(Debug, Default)]
+pub struct MemorySecrets(pub BTreeMap<String, String>);
+
+#[async_trait]
+impl Secrets for MemorySecrets {
+    async fn secret(&self, name: &str) -> Result<String, SecretError> {
+        self.0.get(name).cloned().ok_or_else(|| SecretError::new(name, "there is none"))
+    }
+}

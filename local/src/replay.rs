@@ -1,0 +1,201 @@
+//! Files through a deployed processor once more.
+
+use anyhow::{Context as _, bail};
+use common::contract::{ObjectRef, Receipt, failure_receipt_key, receipt_key};
+use common::document;
+use common::store::Store as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::confirm::confirm;
+use crate::deployed::{Deployed, StageArgs};
+use crate::ending::{Ending, UsageError};
+use crate::interrupt::unless_interrupted;
+use crate::table::printable;
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock replay s3://penstock-dev-input-…/orders.csv            send its event once more
+  penstock replay --again s3://penstock-dev-input-…/orders.csv    process it again, whatever was done
+  penstock catalog --failed --json | jq -r '\"s3://\\(.source_bucket)/\\(.source_key)\"' | xargs penstock replay --yes
+
+A file that was processed is not processed twice: without --again its message is only published once more, and the \
+consumer finds it done. With --again it is processed as a new attempt, which has an event and a catalogue entry of its \
+own. What is replayed is the object's newest version, or the one that ?versionId=… names.";
+
+/// Which files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    stage: StageArgs,
+    /// Files of the stage's input bucket: s3://bucket/key
+    #[arg(required = true, value_name = "S3-URL")]
+    files: Vec<String>,
+    /// Process them again, even if they were processed
+    #[arg(long)]
+    again: bool,
+    /// Don't ask
+    #[arg(long)]
+    yes: bool,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of a file's replay.
+#[derive(Debug, Serialize)]
+struct Replayed {
+    file: String,
+    version_id: Option<String>,
+    /// 0, and one more with each replay that was asked for with --again.
+    attempt: u32,
+    /// `sent`, or why it was not.
+    outcome: String,
+}
+
+/// Replays the files.
+pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
+    let files: Vec<ObjectRef> = args.files.iter().map(|url| object(url)).collect::<Result<_, _>>()?;
+    unless_interrupted(replay(&args, &files, terminal)).await
+}
+
+async fn replay(args: &Args, files: &[ObjectRef], terminal: &Terminal) -> anyhow::Result<Ending> {
+    let deployed = Deployed::find(&args.stage).await?;
+    let input = &deployed.outputs.input_bucket;
+    if let Some(file) = files.iter().find(|file| file.bucket != *input) {
+        return Err(UsageError(format!("{file} is not in the stage's input bucket, {input}")).into());
+    }
+    let question = match (files.len(), args.again) {
+        (count, true) => format!("Process {count} files again? Their outputs and receipts are replaced."),
+        (count, false) => format!("Send the events of {count} files once more?"),
+    };
+    if !confirm(&question, args.yes, terminal)? {
+        return Ok(Ending::Failed);
+    }
+    let mut all_sent = true;
+    let mut done = Vec::new();
+    for file in files {
+        let replayed = match one(&deployed, file, args.again).await {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                all_sent = false;
+                let (file, outcome) = (file.to_string(), format!("not sent: {error:#}"));
+                Replayed { file, version_id: None, attempt: 0, outcome }
+            }
+        };
+        if !args.json {
+            let Replayed { file, outcome, attempt, .. } = &replayed;
+            terminal.print(&printable(&format!("{outcome} {file} (attempt {attempt})")))?;
+        }
+        done.push(replayed);
+    }
+    if args.json {
+        terminal.print(&json!({ "files": done }).to_string())?;
+    } else if all_sent {
+        terminal.note("what becomes of them: penstock catalog");
+    }
+    Ok(if all_sent { Ending::Done } else { Ending::Failed })
+}
+
+async fn one(deployed: &Deployed, file: &ObjectRef, again: bool) -> anyhow::Result<Replayed> {
+    let found = deployed.store.head(file).await?;
+    let found = found.with_context(|| format!("{file} does not exist"))?;
+    let version_id = file.version_id.clone().or(found.version_id).filter(|id| id != "null");
+    let receipt = receipt(deployed, file).await?;
+    let last = receipt.as_ref().map_or(0, |receipt| receipt.attempt);
+    let attempt = if again { last + u32::from(receipt.is_some()) } else { last };
+    // The place in the key's history that S3 gave this version: without it, an older event that comes late could not be
+    // told to be older.
+    let same = receipt.filter(|receipt| receipt.source.version_id == version_id && version_id.is_some());
+    let sequencer = same.and_then(|receipt| receipt.source.sequencer).map(|sequencer| sequencer.0);
+    let event = event(file, version_id.as_deref(), &found.etag, found.size, sequencer.as_deref(), attempt);
+    deployed.invoke_processor(&event).await?;
+    Ok(Replayed { file: file.to_string(), version_id, attempt, outcome: "sent".into() })
+}
+
+/// What the output bucket says of a file.
+async fn receipt(deployed: &Deployed, file: &ObjectRef) -> anyhow::Result<Option<Receipt>> {
+    let key = receipt_key(&file.key).unwrap_or_else(|_too_long| failure_receipt_key(&file.key));
+    let object = ObjectRef::new(&deployed.outputs.output_bucket, key);
+    let found = document::read::<Receipt>(&*deployed.store, &object).await;
+    Ok(found.with_context(|| format!("read {object}"))?.map(|found| found.value))
+}
+
+/// The event that S3 would send, and which attempt it is.
+fn event(
+    file: &ObjectRef,
+    version_id: Option<&str>,
+    etag: &str,
+    size: u64,
+    sequencer: Option<&str>,
+    attempt: u32,
+) -> Value {
+    json!({
+        "penstock": { "attempt": attempt },
+        "Records": [{
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "bucket": { "name": file.bucket, "arn": format!("arn:aws:s3:::{}", file.bucket) },
+                "object": {
+                    "key": encoded(&file.key),
+                    "size": size,
+                    "eTag": etag,
+                    "versionId": version_id,
+                    "sequencer": sequencer,
+                },
+            },
+        }],
+    })
+}
+
+/// As S3 writes keys into events.
+fn encoded(key: &str) -> String {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'*');
+    utf8_percent_encode(key, &KEPT).to_string().replace("%20", "+")
+}
+
+/// `s3://bucket/key`, or `s3://bucket/key?versionId=…`.
+fn object(url: &str) -> anyhow::Result<ObjectRef> {
+    let parts = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    let Some((bucket, key)) = parts.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()) else {
+        return Err(UsageError(format!("{url} is not of the form s3://bucket/key")).into());
+    };
+    let (key, version_id) = match key.rsplit_once("?versionId=") {
+        Some((key, version)) => (key, Some(version.to_owned())),
+        None => (key, None),
+    };
+    if key.ends_with('/') {
+        bail!(UsageError(format!("{url} is a folder: name its files")));
+    }
+    Ok(ObjectRef { bucket: bucket.into(), key: key.into(), version_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let plain = object("s3://in/a b/c?d.csv").unwrap();
+        assert_eq!((plain.bucket.as_str(), plain.key.as_str(), plain.version_id), ("in", "a b/c?d.csv", None));
+        let version = object("s3://in/a.csv?versionId=v1").unwrap();
+        assert_eq!((version.key.as_str(), version.version_id.as_deref()), ("a.csv", Some("v1")));
+        for wrong in ["in/a.csv", "s3://in", "s3://in/", "s3:///a", "s3://in/a/", "https://in/a"] {
+            assert!(object(wrong).unwrap_err().is::<UsageError>(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_event_is_as_s3_would_send_it() {
+        let event = event(&ObjectRef::new("in", "a b+ä.csv"), Some("v1"), "e", 3, None, 2);
+        let record = &event["Records"][0]["s3"]["object"];
+        assert_eq!(record["key"], "a+b%2B%C3%A4.csv");
+        assert_eq!((&record["versionId"], &event["penstock"]["attempt"]), (&json!("v1"), &json!(2)));
+    }
+}
