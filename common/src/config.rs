@@ -56,6 +56,18 @@ pub struct ProcessorConfig {
     pub max_compression_ratio: u64,
     /// Where the recipes lie.
     pub recipes: RecipesPlace,
+    /// The key of hashes and surrogates.
+    pub mask_key: Option<Secret>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// What the consumer needs to know.
@@ -154,6 +166,7 @@ impl ProcessorConfig {
             )?,
             memory_budget_mib,
             recipes: recipes(&lookup)?,
+            mask_key: given(&lookup, "MASK_KEY").map(Secret),
         })
     }
 }
@@ -176,9 +189,12 @@ impl ConsumerConfig {
                 (1..=1000).contains(count)
             })?
             .unwrap_or(DEFAULT_MAX_RECEIVES),
-            first_pause: number(&lookup, "RETRY_AFTER_SECONDS", "a whole number from 1 to 3600", |seconds| {
-                (1..=3600).contains(seconds)
-            })?
+            first_pause: number(
+                &lookup,
+                "RETRY_AFTER_SECONDS",
+                "a whole number from 1 to 3600",
+                |seconds| (1..=3600).contains(seconds),
+            )?
             .map_or(DEFAULT_FIRST_PAUSE, Duration::from_secs),
             notifications: given(&lookup, "NOTIFICATIONS"),
             region: given(&lookup, "AWS_REGION"),

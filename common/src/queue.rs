@@ -36,12 +36,8 @@ pub trait Queues: Send + Sync + 'static {
     async fn send(&self, queue_url: &str, message: QueueMessage) -> Result<(), QueueError>;
 
     /// Makes a message that was received visible again after `pause`, in whole seconds.
-    async fn put_off(
-        &self,
-        queue_url: &str,
-        receipt_handle: &str,
-        pause: Duration,
-    ) -> Result<(), QueueError>;
+    async fn put_off(&self, queue_url: &str, receipt_handle: &str, pause: Duration)
+    -> Result<(), QueueError>;
 }
 
 /// The queues of SQS.
@@ -112,7 +108,7 @@ impl MemoryQueues {
     }
 
     /// What was put off, in order.
-    pub fn put_off(&self) -> Vec<PutOff> {
+    pub fn delayed(&self) -> Vec<PutOff> {
         self.put_off.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

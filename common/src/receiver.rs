@@ -305,10 +305,8 @@ mod tests {
             }
             let text = std::fs::read_to_string(file.path()).unwrap();
             assert!(text.len() <= max_bytes as usize + 1000, "{} bytes", text.len());
-            let read: Vec<String> = text
-                .lines()
-                .map(|line| serde_json::from_str::<ReceivedSpan>(line).unwrap().name)
-                .collect();
+            let read: Vec<String> =
+                text.lines().map(|line| serde_json::from_str::<ReceivedSpan>(line).unwrap().name).collect();
             assert!(names.ends_with(&read) && read.len() >= names.len().min(20), "{read:?}");
         }
     }

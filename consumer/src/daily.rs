@@ -60,7 +60,8 @@ pub(crate) async fn send(
     }
     let claim = Claim {
         event_id: digest::id(day),
-        owner: format!("digest/{}", invocation.request_id),
+        // A retry has its request's id, so that alone would take what another has done for its own.
+        owner: format!("digest/{}/{:016x}", invocation.request_id, fastrand::u64(..)),
         expires_at: invocation.claim_until(now, consumer.claim_lease),
     };
     let (store, bucket) = (&*consumer.store, &consumer.output_bucket);

@@ -32,7 +32,7 @@ const REQUEST_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// A day's sums.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Digest {
+pub(crate) struct Digest {
     processed: u64,
     failed: u64,
     superseded: u64,
@@ -121,8 +121,7 @@ impl Digest {
 
     /// What processor and S3's requests cost, in US dollars.
     fn cost(&self, prices: Prices) -> (f64, f64) {
-        let processor =
-            self.duration_ms as f64 / 1e3 * prices.processor_mib / 1024.0 * prices.gb_second;
+        let processor = self.duration_ms as f64 / 1e3 * prices.processor_mib / 1024.0 * prices.gb_second;
         let beside = self.files() as f64 * REQUESTS_BESIDE;
         let puts = self.bytes_out as f64 / REQUEST_BYTES + beside;
         let gets = self.bytes_in as f64 / REQUEST_BYTES + beside;
@@ -131,7 +130,8 @@ impl Digest {
 
     /// What people are told. Its id is the day's: told twice, it is the same.
     pub(crate) fn notice(&self, day: Date, prices: Prices) -> Notice {
-        let midnight = day.to_zoned_datetime(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp());
+        let midnight =
+            day.to_zoned_datetime(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |zoned| zoned.timestamp());
         let what = format!("{day}: {} files, {} failed", self.files(), self.failed);
         Notice {
             id: id(day),
@@ -148,7 +148,10 @@ impl Digest {
         let mut text = format!("What Penstock did on {day} (UTC).\n\n");
         let mut line = |name: &str, value: &str| writeln!(text, "{name:<9} {value}").unwrap_or_default();
         if self.cut_short {
-            line("Careful:", "there was no time to read the whole catalogue of that day; these are a part of it");
+            line(
+                "Careful:",
+                "there was no time to read the whole catalogue of that day; these are a part of it",
+            );
         }
         let Self { processed, failed, superseded, rows_in, rows_out, rows_rejected, .. } = self;
         line(
@@ -174,7 +177,10 @@ impl Digest {
         let (processor, s3) = self.cost(prices);
         line(
             "Cost:",
-            &format!("about ${:.2}: ${processor:.2} processor, ${s3:.2} requests to S3 (list prices)", processor + s3),
+            &format!(
+                "about ${:.2}: ${processor:.2} processor, ${s3:.2} requests to S3 (list prices)",
+                processor + s3
+            ),
         );
         text
     }

@@ -3,8 +3,8 @@
 
 use common::contract::{ObjectRef, ParseEventError};
 use common::document::{DocumentError, Unreadable};
-use common::store::StoreError;
 use common::queue::QueueError;
+use common::store::StoreError;
 use jiff::Timestamp;
 
 use crate::notify::NotifyError;

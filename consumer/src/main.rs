@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use common::config::{self, ConsumerConfig};
-use common::store::{S3Store, TracedStore};
 use common::queue::SqsQueues;
+use common::store::{S3Store, TracedStore};
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
 use consumer::notify::{Builder, Live};

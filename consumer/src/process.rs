@@ -159,7 +159,11 @@ impl Work<'_> {
 
     /// Sends the message to the dead-letter queue, unless it is known to be there, and catalogues the event as failed.
     async fn set_aside(&self, held: &mut Held, error: &MessageError) -> Result<Done, MessageError> {
-        tracing::error!(error = chain(error), reason = error.code(), "the message goes to the dead-letter queue");
+        tracing::error!(
+            error = chain(error),
+            reason = error.code(),
+            "the message goes to the dead-letter queue"
+        );
         if !held.was_sent(SET_ASIDE) {
             let letter = dead_letter::letter(self.record, error);
             in_span(SpanBuilder::from_name("set aside"), self.queues.send(self.dlq_url, letter)).await?;

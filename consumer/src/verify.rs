@@ -288,7 +288,8 @@ mod tests {
         let untold = Rejects { size: None, checksum_crc64nvme: None, ..told.clone() };
         let object = ObjectRef::new("out", "rejects/a");
         let compared = |rejects, found: Option<ObjectMeta>| {
-            rejects_difference(rejects, &object, found.as_ref()).map(|what| what.replace("s3://out/rejects/a ", ""))
+            rejects_difference(rejects, &object, found.as_ref())
+                .map(|what| what.replace("s3://out/rejects/a ", ""))
         };
         let uploaded_again = ObjectMeta { etag: "f".into(), ..meta() };
         let (shorter, other) =

@@ -152,7 +152,9 @@ fn profiled(bencher: Bencher<'_, '_>, kind: &str) {
                 "numbers" => write!(text, "{comma}{one}.{two}"),
                 "booleans" => write!(text, "{comma}{}", one % 2 == 0),
                 "dates" => write!(text, "{comma}20{:02}-03-{:02}", two, two + 1),
-                "timestamps" => write!(text, "{comma}2024-03-{:02}T12:{:02}:{:02}.5Z", two + 1, one % 60, two),
+                "timestamps" => {
+                    write!(text, "{comma}2024-03-{:02}T12:{:02}:{:02}.5Z", two + 1, one % 60, two)
+                }
                 "words" => write!(text, "{comma}word{one}"),
                 "nulls" => write!(text, "{comma}{}", ["NULL", "", "NA"][two as usize % 3]),
                 _ => write!(text, "{comma}\"a, \"\"{one}\"\"\""),

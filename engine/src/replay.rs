@@ -50,7 +50,10 @@ impl Replayed {
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         let fault = |error: serde_json::Error| match error.classify() {
             serde_json::error::Category::Data => {
-                format!("it lacks `line`, `byte_offset` or `raw`, or has another type (column {})", error.column())
+                format!(
+                    "it lacks `line`, `byte_offset` or `raw`, or has another type (column {})",
+                    error.column()
+                )
             }
             _ => format!("it is not JSON (column {})", error.column()),
         };
@@ -236,8 +239,11 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         if self.rows.is_named() {
             return Ok(end);
         }
-        Err(BadFile::new("unreadable_header", "the file has no header for the rows: give the file that they are of")
-            .into())
+        Err(BadFile::new(
+            "unreadable_header",
+            "the file has no header for the rows: give the file that they are of",
+        )
+        .into())
     }
 
     /// Takes a row from the source, which begins with `start`.

@@ -19,7 +19,7 @@ use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::sample::{Look, Sample};
 use crate::tail::Tail;
 use crate::text::Text;
-use crate::{Compression, EngineError, Encoding, Sink, Summary};
+use crate::{Compression, Encoding, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]

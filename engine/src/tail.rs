@@ -28,7 +28,8 @@ impl Tail {
         let cut = self.start_of_last();
         if self.held.len() - cut > MAX_BYTES {
             let (lines, most) = (self.lines, MAX_BYTES >> 20);
-            let what = format!("{lines} lines, as many as are footnotes, have more than {most} MiB: tell fewer");
+            let what =
+                format!("{lines} lines, as many as are footnotes, have more than {most} MiB: tell fewer");
             return Err(BadFile::new("footnotes_too_long", what));
         }
         let released = self.held.split_to(cut);

@@ -15,7 +15,9 @@ pub(crate) fn holds(data: &[u8]) {
     for sure in [confidence.encoding, confidence.structure, confidence.header] {
         assert!(sure <= 100, "{confidence:?}");
     }
-    assert!(!dialect.delimiter.is_empty() && !dialect.delimiter.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+    assert!(
+        !dialect.delimiter.is_empty() && !dialect.delimiter.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+    );
     // Who finds comments takes a line as wide as the table for none, and a quote in a preamble hides its lines' ends.
     if dialect.comment != Comment::None || dialect.preamble_lines > 0 {
         return;
@@ -32,7 +34,8 @@ pub(crate) fn holds(data: &[u8]) {
         comment: Some(Comment::None),
         trusts_header: false,
     };
-    let told = run(file, &[], &Options { told, ..Options::default() }).expect("told what was found, the file fails");
+    let told =
+        run(file, &[], &Options { told, ..Options::default() }).expect("told what was found, the file fails");
     assert!(found.output == told.output, "told what was found, the output is another one");
     assert_eq!(found.summary.counts, told.summary.counts);
 }

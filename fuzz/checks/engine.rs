@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::{
-    Comment, Compression, Encoding, Escape, InvalidBytes, NulBytes, Options, Policies, Quote, Ragged, StrayQuotes,
-    Terminator, Told,
+    Comment, Compression, Encoding, Escape, InvalidBytes, NulBytes, Options, Policies, Quote, Ragged,
+    StrayQuotes, Terminator, Told,
 };
 use serde_json::Value;
 
@@ -42,11 +42,25 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
     let (head, file) = data.split_at_checked(HEAD_BYTES)?;
     let pick = |at: usize, most: u8| usize::from(head[at] % most);
     let delimiter = [None, Some(","), Some(";"), Some("\t"), Some(", "), Some("||"), Some("§"), Some("a")];
-    let quote = [None, Some(Quote::Byte(b'"')), Some(Quote::Byte(b'\'')), Some(Quote::Byte(b'q')), Some(Quote::None)];
+    let quote =
+        [None, Some(Quote::Byte(b'"')), Some(Quote::Byte(b'\'')), Some(Quote::Byte(b'q')), Some(Quote::None)];
     let escape = [None, Some(Escape::Doubled), Some(Escape::None), Some(Escape::Byte(b'\\'))];
     let terminator = [None, Some(Terminator::Lf), Some(Terminator::CrLf), Some(Terminator::Cr)];
-    let comment = [None, Some(Comment::None), Some(Comment::Prefix(b"#".to_vec())), Some(Comment::Prefix(b"//".to_vec()))];
-    let encoding = [None, Some(&b"utf-8"[..]), Some(b"utf-16le"), Some(b"utf-16be"), Some(b"windows-1252"), Some(b"shift_jis"), Some(b"iso-2022-jp")];
+    let comment = [
+        None,
+        Some(Comment::None),
+        Some(Comment::Prefix(b"#".to_vec())),
+        Some(Comment::Prefix(b"//".to_vec())),
+    ];
+    let encoding = [
+        None,
+        Some(&b"utf-8"[..]),
+        Some(b"utf-16le"),
+        Some(b"utf-16be"),
+        Some(b"windows-1252"),
+        Some(b"shift_jis"),
+        Some(b"iso-2022-jp"),
+    ];
     let lines = |at: usize, shift: u8| [None, Some(0), Some(1), Some(2)][usize::from(head[at] >> shift & 3)];
     let is = |bit: u8| head[5] & 1 << bit != 0;
     let told = Told {
@@ -120,12 +134,17 @@ fn adds_up(ran: &Ran, file: &[u8]) {
 fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
     // A header of one column is read as it is found.
     let columns = |output: &[u8]| csv::Reader::from_reader(output).byte_headers().map(csv::ByteRecord::len);
-    if ran.summary.output_compression != Compression::None || columns(&ran.output).is_ok_and(|count| count < 2) {
+    if ran.summary.output_compression != Compression::None
+        || columns(&ran.output).is_ok_and(|count| count < 2)
+    {
         return;
     }
     let again = replay(file, &ran.rejects, options).expect("the rejects can't be replayed");
     assert!(again.summary.adds_up());
-    assert_eq!(again.summary.counts.rows_in, again.summary.counts.rows_out + again.summary.counts.rows_rejected);
+    assert_eq!(
+        again.summary.counts.rows_in,
+        again.summary.counts.rows_out + again.summary.counts.rows_rejected
+    );
     // Alone, a line that ends with an escape is another one, as is one whose encoding was shifted before it. What a
     // policy mends by one line it may mend alone.
     let is_another = matches!(options.told.escape, None | Some(Escape::Byte(_)))
@@ -170,6 +189,17 @@ fn stays_as_it_is(output: &[u8]) {
             assert_eq!(again.summary.counts.rows_rejected, 0);
         }
         // A name or a field may spell another format's first bytes, and a zero byte near the start is refused.
-        Err(bad) => assert!(matches!(bad.code, "not_csv" | "unsupported_format" | "unsupported_encoding" | "truncated_zip" | "truncated_bzip2" | "corrupt_bzip2"), "{bad:?}"),
+        Err(bad) => assert!(
+            matches!(
+                bad.code,
+                "not_csv"
+                    | "unsupported_format"
+                    | "unsupported_encoding"
+                    | "truncated_zip"
+                    | "truncated_bzip2"
+                    | "corrupt_bzip2"
+            ),
+            "{bad:?}"
+        ),
     }
 }

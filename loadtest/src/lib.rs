@@ -4,6 +4,7 @@
 //!
 //! - [`command`]: the command line.
 //! - [`generate`]: files of any size and dirt, as functions of a spec. `parallel`: made on several threads.
+//! - `records`: small CSVs, in memory.
 //! - [`sim`]: the processor against an S3 whose objects are computed: any size, no disk, one machine.
 //! - [`run`]: files sent to a system, and every row accounted for; [`report`]: what is told of it.
 //! - `copy`: a bare copy against the same S3, to compare with.
@@ -17,6 +18,7 @@ pub mod command;
 mod copy;
 pub mod generate;
 mod parallel;
+mod records;
 pub mod report;
 pub mod rows;
 pub mod run;

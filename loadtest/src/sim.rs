@@ -78,6 +78,7 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
         recipes: common::config::RecipesPlace::None,
+        mask_key: None,
     };
     trace::start("loadtest", &Destination::from_lookup(environment), None);
     let s3 = S3Store::new(client(offer));

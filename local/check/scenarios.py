@@ -9,6 +9,14 @@ KEY = {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0
 VPC = {"SubnetIds": "subnet-00000000,subnet-11111111", "SecurityGroupIds": "sg-00000000"}
 LIMIT = {"ProcessorReservedConcurrency": "5"}
 ADDRESS = {"AlertEmail": "on-call@example.com"}
+DIGEST = {"DigestSchedule": "cron(0 6 * * ? *)"}
+NAMED = "arn:aws:{}:us-east-1:123456789012:{}"
+TOLD = {
+    "Notifications": "penstock-config/notifications.yml",
+    "NotificationTopics": NAMED.format("sns", "on-call"),
+    "NotificationSecrets": NAMED.format("secretsmanager", "secret:hook-AbCdEf"),
+    "NotificationBuses": NAMED.format("events", "event-bus/data"),
+}
 
 # By what is said of a fault that only they have.
 SCENARIOS = {
@@ -17,7 +25,9 @@ SCENARIOS = {
     "in a VPC": VPC,
     "with reserved concurrency": LIMIT,
     "with an address for alerts": ADDRESS,
-    "with everything": KEY | VPC | LIMIT | ADDRESS,
+    "with a digest": DIGEST,
+    **{f"with {name} alone": {name: value} for name, value in TOLD.items()},
+    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | TOLD,
 }
 
 # Every choice as `--param` takes it.

@@ -55,7 +55,7 @@ impl Args {
                 let day = day.parse();
                 Ok(day.map_err(|_unquoted| UsageError("--since is a day, such as 2026-11-01".into()))?)
             }
-            None => Ok((now - (24 * DAYS).hours()).to_zoned(TimeZone::UTC).date()),
+            None => Ok((now - (24 * DAYS).hours()).to_zoned_datetime(TimeZone::UTC).date()),
         }
     }
 }
@@ -76,7 +76,9 @@ async fn list(args: &Args, since: Date, terminal: &Terminal) -> anyhow::Result<(
         terminal.step(&format!("reading {day}"));
         let mut entries = Vec::new();
         let mut read = std::pin::pin!(consumer::catalog::entries(store, store, bucket, day));
-        while let Some(entry) = read.try_next().await.with_context(|| format!("read the catalogue of {day}"))? {
+        while let Some(entry) =
+            read.try_next().await.with_context(|| format!("read the catalogue of {day}"))?
+        {
             if args.wants(&entry) {
                 entries.push(entry);
             }

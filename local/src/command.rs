@@ -65,7 +65,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
     let ending = match cli.command {
         Command::Process(args) => Box::pin(process::run(*args, &terminal)).await,
-        Command::Recipe(args) => recipe::run(&args, &terminal),
+        Command::Recipe(args) => recipe::run(&args, &terminal).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
         Command::Trace(args) => Box::pin(trace::run(&args, &terminal)).await,

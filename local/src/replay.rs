@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let plain = object("s3://in/a b/c?d.csv").unwrap();
-        assert_eq!((plain.bucket.as_str(), plain.key.as_str(), plain.version_id), ("in", "a b/c?d.csv", None));
+        assert_eq!(
+            (plain.bucket.as_str(), plain.key.as_str(), plain.version_id),
+            ("in", "a b/c?d.csv", None)
+        );
         let version = object("s3://in/a.csv?versionId=v1").unwrap();
         assert_eq!((version.key.as_str(), version.version_id.as_deref()), ("a.csv", Some("v1")));
         for wrong in ["in/a.csv", "s3://in", "s3://in/", "s3:///a", "s3://in/a/", "https://in/a"] {

@@ -3,7 +3,7 @@
 use console::measure_text_width;
 
 /// The lines of a table: a header, and a line each. The last column is not padded.
-pub fn lines(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn lines(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
     let width = |column: usize| {
@@ -20,7 +20,7 @@ pub fn lines(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
 }
 
 /// Text that stays on its line, whatever a key holds.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 

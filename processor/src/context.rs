@@ -8,6 +8,7 @@ use common::store::Store;
 use common::topic::Topic;
 use common::write::WritePlan;
 use engine::InflateLimits;
+use engine::recipe::MaskKey;
 
 use crate::budget::Budget;
 use crate::recipes::{Loaded, Recipes, RecipesError};
@@ -71,7 +72,9 @@ impl Processor {
     ///
     /// Any that is wrong, with everything that is wrong: the function must not start then.
     pub async fn with_recipes(mut self, config: &ProcessorConfig) -> Result<Self, RecipesError> {
-        self.recipes = Recipes::open(&config.recipes, &*self.store).await?;
+        let key = config.mask_key.as_ref().map(|key| MaskKey::new(key.0.as_bytes()));
+        self.options.mask_key = key.transpose().map_err(RecipesError::MaskKey)?;
+        self.recipes = Recipes::open(&config.recipes, &*self.store, self.options.mask_key.is_some()).await?;
         Ok(self)
     }
 

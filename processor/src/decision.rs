@@ -1,7 +1,8 @@
 //! What to do about a file, from what is in the output bucket already. No I/O in here.
 
 use common::contract::{
-    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, Receipt, Sequencer, Source, Status,
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256, Receipt, Sequencer, Source,
+    Status, key_sha256,
 };
 use common::store::{Condition, ObjectMeta};
 
@@ -39,6 +40,8 @@ pub struct Intent<'a> {
     pub source: &'a Source,
     /// The recipe's hash.
     pub recipe_sha256: &'a str,
+    /// 0, and one more with each replay that an operator asks for.
+    pub attempt: u32,
     /// The id of the outcome, should it be processed.
     pub event_id: &'a str,
 }
@@ -51,7 +54,7 @@ pub enum Decision {
         /// The condition under which the clean file may be written.
         output: Condition,
     },
-    /// It has been done, receipt and all: publish from the receipt.
+    /// It has been done, receipt and all, by this attempt or a later one: publish from the receipt.
     Republish(Box<Receipt>),
     /// The clean file has been written, by a twin or before a crash; its receipt has not.
     Adopt {
@@ -91,6 +94,7 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
         let same = receipt.source.is_same(intent.source) && receipt.recipe.sha256 == intent.recipe_sha256;
         if same
             && receipt.status == Status::Processed
+            && receipt.attempt >= intent.attempt
             && !is_overtaken(receipt, found.output.as_ref(), intent)
         {
             return Decision::Republish(Box::new(receipt.clone()));
@@ -106,6 +110,10 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
     match meta(META_SOURCE_BUCKET) {
         Some(bucket) if *bucket != intent.source.bucket => return Decision::Taken { by: bucket.clone() },
         _ => {}
+    }
+    // Where recipes name outputs, `a.csv` and `a.csv.gz` can come to have one name.
+    if meta(META_SOURCE_KEY_SHA256).is_some_and(|hash| *hash != key_sha256(&intent.source.key)) {
+        return Decision::Taken { by: intent.source.bucket.clone() };
     }
     if meta(META_EVENT_ID).is_some_and(|id| id == intent.event_id) {
         return Decision::Adopt { output: output.clone() };
@@ -187,7 +195,7 @@ mod tests {
     }
 
     fn decided(receipt: Option<(Receipt, String)>, output: Option<ObjectMeta>, source: &Source) -> Decision {
-        let intent = Intent { source, recipe_sha256: "r", event_id: "mine" };
+        let intent = Intent { source, recipe_sha256: "r", attempt: 0, event_id: "mine" };
         decide(&Found { receipt, output }, &intent)
     }
 

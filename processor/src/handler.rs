@@ -8,9 +8,8 @@ use common::contract::{ObjectRef, Sequencer, Source, Status, event_id, json_faul
 use common::store::StoreError;
 use common::{metrics, telemetry, trace};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use opentelemetry::Context;
-use opentelemetry::TraceId;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, TraceId};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -102,6 +101,7 @@ async fn handle_records(
         tracing::info!("S3's test event: the bucket and this function are connected");
         return Ok(Answer { ignored: 1, ..Answer::default() });
     }
+    let attempt = asked_attempt(&event.payload);
     let event: S3Event = serde_json::from_value(event.payload)
         .map_err(|error| HandlerError::NotAnEvent(json_fault(&error)))
         .inspect_err(|error| {
@@ -113,7 +113,7 @@ async fn handle_records(
     for record in event.records {
         let give_up = clock.give_up(terminated);
         let key = record.s3.object.key.clone().map(|key| decode_key(&key).unwrap_or(key));
-        match handle_record(processor, record, &give_up).await {
+        match handle_record(processor, record, attempt, &give_up).await {
             Ok(None) => answer.ignored += 1,
             Ok(Some(Outcome::Processed(_))) => answer.processed += 1,
             Ok(Some(Outcome::Failed(_))) => answer.failed += 1,
@@ -132,10 +132,17 @@ async fn handle_records(
     first_error.map_or(Ok(answer), Err)
 }
 
+/// The attempt that an operator's replay asks for; S3 asks for none, which is the first.
+fn asked_attempt(event: &Value) -> u32 {
+    let asked = event.pointer("/penstock/attempt").and_then(Value::as_u64);
+    asked.and_then(|attempt| attempt.try_into().ok()).unwrap_or(0)
+}
+
 /// Handles one record; nothing comes of one that is none of our business.
 async fn handle_record(
     processor: &Processor,
     record: S3EventRecord,
+    attempt: u32,
     give_up: &GiveUp,
 ) -> Result<Option<Outcome>, HandlerError> {
     let name = record.event_name.as_deref().unwrap_or_default();
@@ -167,7 +174,7 @@ async fn handle_record(
         return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
     };
     let recipe = processor.recipes.choose(&source.key);
-    let id = event_id(&source, &recipe.reference.sha256, 0, Status::Processed);
+    let id = event_id(&source, &recipe.reference.sha256, attempt, Status::Processed);
     let context = spans::begin(&source, &id, trace::extract(&metadata));
     let trace_id = context.span().span_context().trace_id();
     // Of the highest level, so that `RUST_LOG=warn` keeps it.
@@ -181,7 +188,8 @@ async fn handle_record(
     );
     async {
         let key = source.key.clone();
-        let done = file::process_until(processor, source, give_up).with_context(context.clone()).await;
+        let done =
+            file::process_attempt(processor, source, attempt, give_up).with_context(context.clone()).await;
         spans::end(&context, &done);
         if let Err(error) = &done {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
@@ -230,6 +238,9 @@ async fn look_at_source(
     let meta = processor.store.head(object).await?;
     let Some(meta) = meta.filter(|meta| etag.as_ref().is_none_or(|etag| *etag == meta.etag)) else {
         tracing::info!(object = %object, "superseded: the file was deleted or overwritten before it was read");
+        // Which trace the file was in went with it.
+        let which = vec![KeyValue::new("aws.s3.key", object.key.clone())];
+        Context::map_current(|context| context.span().add_event("superseded", which));
         return Ok(None);
     };
     let ObjectRef { bucket, key, version_id } = object.clone();

@@ -1,11 +1,13 @@
 //! Receipts, from what the engine found.
 
+use std::collections::BTreeMap;
+
 use common::contract::{
-    ByteCounts, ByteSpans, Column, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
-    Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
+    ByteCounts, ByteSpans, Column, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt,
+    RecipeRef, Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Bound, ColumnProfile, Comment, Escape, Summary};
+use engine::{BadFile, Bound, ColumnProfile, Comment, Escape, Reason, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -17,8 +19,10 @@ pub fn processed(
     rejects: Option<(String, String)>,
     started_at: Timestamp,
 ) -> Receipt {
-    let by_reason =
-        summary.by_reason.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect();
+    let counted = |by_reason: &BTreeMap<Reason, u64>| {
+        by_reason.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect()
+    };
+    let by_reason = counted(&summary.by_reason);
     Receipt {
         dialect: Some(dialect(&summary.dialect)),
         compression: Some(Compression {
@@ -46,7 +50,14 @@ pub fn processed(
         },
         outputs,
         columns: summary.columns.iter().map(column).collect(),
-        rejects: rejects.map(|(bucket, key)| Rejects { bucket, key, by_reason, size: None, checksum_crc64nvme: None }),
+        warnings: counted(&summary.warnings),
+        rejects: rejects.map(|(bucket, key)| Rejects {
+            bucket,
+            key,
+            by_reason,
+            size: None,
+            checksum_crc64nvme: None,
+        }),
         ..blank(source, recipe, Status::Processed, started_at)
     }
 }
@@ -55,6 +66,12 @@ pub fn processed(
 pub fn failed(source: &Source, recipe: &RecipeRef, error: Failure, started_at: Timestamp) -> Receipt {
     let bytes = ByteCounts { input: source.size, ..ByteCounts::default() };
     Receipt { bytes, error: Some(error), ..blank(source, recipe, Status::Failed, started_at) }
+}
+
+/// The receipt of a later attempt, which has an event of its own.
+pub fn of_attempt(receipt: Receipt, attempt: u32) -> Receipt {
+    let event_id = event_id(&receipt.source, &receipt.recipe.sha256, attempt, receipt.status);
+    Receipt { attempt, event_id, ..receipt }
 }
 
 /// A bad file in the receipt's words.
@@ -83,6 +100,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         bytes: ByteCounts::default(),
         outputs: Vec::new(),
         rejects: None,
+        warnings: BTreeMap::new(),
         columns: Vec::new(),
         error: None,
         timing: Timing {

@@ -177,6 +177,8 @@ mod tests {
         let samples = [(10, [1, 2, 3, 4]), (20, [5, 6, 7, u64::MAX])];
         assert_eq!(read_samples(&written(&samples)), samples);
         assert_eq!(read_samples("10 1 2 3 4;20 5 6"), samples[..1]);
+        let long = written(&[(900_000, [1 << 40; 4]); MAX_SAMPLES]);
+        assert!(long.len() < 4096, "{} bytes where X-Ray takes 64 KB of a span", long.len());
         for bad in ["", "x", "1 2 3 4 5 6", "1 2 3 4", "-1 0 0 0 0"] {
             assert_eq!(read_samples(bad), [], "{bad}");
         }

@@ -76,10 +76,9 @@ impl HttpError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Url(_) | Self::Inside { .. } | Self::Tls(_) => false,
-            Self::Resolve { .. }
-            | Self::Connect { .. }
-            | Self::Exchange { .. }
-            | Self::TimedOut { .. } => true,
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Exchange { .. } | Self::TimedOut { .. } => {
+                true
+            }
         }
     }
 }
@@ -153,7 +152,11 @@ impl HttpClient {
             Some("http") if self.allowed.has(&host) => false,
             _ => return Err(HttpError::Url("it has to begin with https://")),
         };
-        let port = authority.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let usual = if is_secure { 443 } else { 80 };
+        let port = match authority.as_str().strip_prefix(&host).unwrap_or_default() {
+            "" => usual,
+            _ => authority.port_u16().ok_or(HttpError::Url("its port is no port"))?,
+        };
         let authority = HeaderValue::from_str(authority.as_str());
         let authority = authority.map_err(|_unquoted| HttpError::Url("its host is no header"))?;
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
@@ -168,7 +171,8 @@ impl HttpClient {
         let failed = |source| HttpError::Connect { host: place.host.clone(), source };
         let bare = place.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(bare);
-        let name = name.map_err(|_unquoted| HttpError::Url("its host is no name that a certificate can have"))?;
+        let name =
+            name.map_err(|_unquoted| HttpError::Url("its host is no name that a certificate can have"))?;
         let stream = TlsConnector::from(self.tls()?).connect(name, stream).await.map_err(failed)?;
         send(TokioIo::new(stream), place, request).await
     }
@@ -216,7 +220,10 @@ where
     *message.method_mut() = http::Method::POST;
     *message.uri_mut() = place.path.parse().map_err(|_unquoted| HttpError::Url("its path is malformed"))?;
     message.headers_mut().insert(header::HOST, place.authority.clone());
-    message.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(concat!("penstock/", env!("CARGO_PKG_VERSION"))));
+    message.headers_mut().insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("penstock/", env!("CARGO_PKG_VERSION"))),
+    );
     message.headers_mut().extend(request.headers);
     let answer = sender.send_request(message).await.map_err(failed)?;
     Ok(answer.status())

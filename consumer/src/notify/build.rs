@@ -46,7 +46,9 @@ impl Builder {
     /// The same, with webhooks through `client`.
     pub fn build_with(&self, notifications: Notifications, client: Arc<HttpClient>) -> Notifier {
         let mut notifier = Notifier::silent().with_console(self.console.clone());
-        let topic = |arn: &String| Arc::new(SnsTarget::new(Arc::new(SnsTopic::new(self.sns.clone(), arn)) as Arc<dyn Topic>));
+        let topic = |arn: &String| {
+            Arc::new(SnsTarget::new(Arc::new(SnsTopic::new(self.sns.clone(), arn)) as Arc<dyn Topic>))
+        };
         if let Some(arn) = &self.alert_topic_arn {
             notifier = notifier.with_target(ALERTS, topic(arn));
         }

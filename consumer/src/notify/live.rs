@@ -108,7 +108,10 @@ impl Live {
                 *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(notifier);
             }
             Err(error) => {
-                tracing::error!(error = chain(&error), "the notifications can't be read anew: those of before hold");
+                tracing::error!(
+                    error = chain(&error),
+                    "the notifications can't be read anew: those of before hold"
+                );
             }
         }
     }

@@ -105,7 +105,10 @@ fn processed(event: &FileEvent) -> String {
     describe_source(event, &mut line);
     line(
         "Rows:",
-        &format!("{} in = {} out + {} rejected + {} filtered", counts.rows_in, counts.rows_out, counts.rows_rejected, counts.rows_filtered),
+        &format!(
+            "{} in = {} out + {} rejected + {} filtered",
+            counts.rows_in, counts.rows_out, counts.rows_rejected, counts.rows_filtered
+        ),
     );
     if counts.rows_rejected > 0 {
         let share = 100.0 * counts.rows_rejected as f64 / counts.rows_in.max(1) as f64;

@@ -13,7 +13,9 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A secret that can't sign. Says why, and quotes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a webhook's secret is malformed: expected {PREFIX} and base64 of 24 to 64 bytes; several are separated by spaces")]
+#[error(
+    "a webhook's secret is malformed: expected {PREFIX} and base64 of 24 to 64 bytes; several are separated by spaces"
+)]
 pub(crate) struct MalformedSecret;
 
 /// The keys that a message is signed with: while a secret is changed there are two, and receivers accept either.

@@ -42,8 +42,7 @@ struct Refused(StatusCode);
 impl Refused {
     /// 3xx is no success: what it points to is not followed.
     fn is_transient(&self) -> bool {
-        let busy =
-            [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
         self.0.is_server_error() || busy.contains(&self.0)
     }
 }

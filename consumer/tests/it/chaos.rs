@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::contract::{ByteRange, Claim, FileEvent, ObjectRef};
+use common::queue::{MemoryQueues, QueueError, QueueMessage, Queues};
 use common::store::{
     Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
     UploadedPart, Written,
 };
-use common::queue::{MemoryQueues, QueueError, QueueMessage, Queues};
 use common::topic::{MemoryTopic, Message, PublishError, Topic};
 use consumer::Invocation;
 use consumer::notify::{Notice, Notifications, Notifier, SendError, Target};

@@ -34,7 +34,11 @@ async fn a_days_files_are_summed_up_once() {
     let [digest] = &digests()[..] else { panic!("one digest") };
     assert_eq!(digest.subject.as_deref(), Some("Penstock on 2026-11-23: 12 files, 1 failed"));
     assert!(digest.body.contains("33 in, 22 out, 11 rejected (33.33 %)"), "{}", digest.body);
-    assert!(digest.body.contains("11 field_count") && digest.body.contains("corrupt_gzip"), "{}", digest.body);
+    assert!(
+        digest.body.contains("11 field_count") && digest.body.contains("corrupt_gzip"),
+        "{}",
+        digest.body
+    );
     assert_eq!(ask(&world, ASKED).await.unwrap(), json!({ "digest": "before" }));
     assert_eq!(digests().len(), 1, "the schedule may fire twice");
 }
@@ -52,7 +56,11 @@ async fn yesterday_is_what_is_asked_for_where_nothing_else_is() {
     let world = world().await;
     ask(&world, r#"{"penstock": "digest"}"#).await.unwrap();
     let last = world.topic.messages().pop().unwrap();
-    assert!(last.body.contains("Files:    0 = 0 processed"), "nothing was catalogued yesterday: {}", last.body);
+    assert!(
+        last.body.contains("Files:    0 = 0 processed"),
+        "nothing was catalogued yesterday: {}",
+        last.body
+    );
 }
 
 #[tokio::test]
@@ -69,6 +77,9 @@ async fn an_entry_that_can_not_be_read_is_not_left_out_in_silence() {
 async fn what_is_no_event_is_refused() {
     for payload in ["{}", "[]", "\"x\"", r#"{"penstock": "other"}"#] {
         let said = ask(&World::default(), payload).await;
-        assert!(said.as_ref().is_err_and(|said| said.starts_with("not an event for this function")), "{payload}: {said:?}");
+        assert!(
+            said.as_ref().is_err_and(|said| said.starts_with("not an event for this function")),
+            "{payload}: {said:?}"
+        );
     }
 }

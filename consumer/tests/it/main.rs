@@ -5,9 +5,9 @@
 mod batch;
 mod chaos;
 mod daily;
-mod set_aside;
 mod once;
 mod recorded;
+mod set_aside;
 mod soundness;
 mod startup;
 mod targets;

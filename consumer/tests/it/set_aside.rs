@@ -20,8 +20,10 @@ async fn a_message_that_fails_comes_back_later_each_time() {
     for receives in 1..=4 {
         assert!(!world.deliver_again(&event, receives).await);
     }
-    let put_off = world.queues.put_off();
-    assert!(put_off.iter().all(|put_off| put_off.queue_url == QUEUE && put_off.receipt_handle == "receipt of m1"));
+    let put_off = world.queues.delayed();
+    assert!(
+        put_off.iter().all(|put_off| put_off.queue_url == QUEUE && put_off.receipt_handle == "receipt of m1")
+    );
     for (put_off, most) in put_off.iter().zip([20, 60, 180, 540]) {
         let most = Duration::from_secs(most);
         assert!((most / 2..=most).contains(&put_off.pause), "{put_off:?}");
@@ -35,7 +37,7 @@ async fn who_finds_a_claim_twice_waits_for_its_end() {
     let event = world.failed("in/a.csv", "v1").await;
     world.claim(&event, Timestamp::now() + 10.minutes()).await;
     assert!(!world.deliver_again(&event, 1).await && !world.deliver_again(&event, 2).await);
-    let [first, second] = &world.queues.put_off()[..] else { panic!("two") };
+    let [first, second] = &world.queues.delayed()[..] else { panic!("two") };
     assert!(first.pause <= Duration::from_secs(20), "the other is probably about to finish");
     assert!((598..=601).contains(&second.pause.as_secs()), "{second:?}");
 }
@@ -47,7 +49,7 @@ async fn where_the_queue_does_not_hear_it_the_message_comes_back_all_the_same() 
     world.topic.refuse(1);
     world.queues.refuse(1);
     assert!(!world.deliver(&event).await);
-    assert!(world.queues.put_off().is_empty());
+    assert!(world.queues.delayed().is_empty());
     assert!(world.deliver(&event).await);
 }
 
@@ -64,7 +66,8 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         let world = World::default();
         let event = world.processed("in/a.csv", "v1").await;
         let record = spoilt(&event, pointer, value);
-        let response = world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
+        let response =
+            world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
         assert!(failures(&response).is_empty(), "{pointer}: it does not come back");
         let [(url, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
         assert_eq!((url.as_str(), letter.body.as_str()), (DLQ, record["body"].as_str().unwrap()));
@@ -73,7 +76,10 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         assert_eq!(letter.attributes[ORIGINAL_ID], pointer);
         assert!(letter.attributes["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736"));
         let [entry] = &world.entries()[..] else { panic!("one entry") };
-        assert_eq!((entry.status, entry.error_code.as_deref()), (CatalogStatus::Failed, Some("contradiction")));
+        assert_eq!(
+            (entry.status, entry.error_code.as_deref()),
+            (CatalogStatus::Failed, Some("contradiction"))
+        );
         assert!(world.topic.messages().is_empty());
         // The same message once more has no effect.
         world.consumer().handle(batch(&[record]), &Invocation::default()).await.unwrap();

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use common::contract::{CatalogStatus, ObjectRef, clean_key};
 use common::store::Store;
 use consumer::Invocation;
-use consumer::notify::{Builder, LoadError, Live, Notice, NoticeKind, Notifications, Notifier, SendError, Target};
+use consumer::notify::{
+    Builder, Live, LoadError, Notice, NoticeKind, Notifications, Notifier, SendError, Target,
+};
 
 use crate::world::{OUT, World, batch, failures, record};
 
@@ -149,7 +151,7 @@ async fn rules_that_can_not_be_followed_keep_the_function_from_starting() {
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::Store(_)));
     world.write(&object, b"rules: [{to: [nobody]}]".to_vec(), Default::default()).await;
     let said = refusal(&world, "s3://config/notifications.yml").await.to_string();
-    assert!(said.starts_with("s3://config/notifications.yml:1:14: there is no target `nobody`"), "{said}");
+    assert!(said.starts_with("s3://config/notifications.yml:1:15: there is no target `nobody`"), "{said}");
     world.write(&object, vec![b' '; 300_000], Default::default()).await;
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::NotText { .. }));
     world.write(&object, b"\xff".to_vec(), Default::default()).await;

@@ -35,7 +35,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (kept, answers) = (Arc::clone(&requests), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+        let (kept, answers) =
+            (Arc::clone(&requests), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
         tokio::spawn(async move {
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -99,13 +100,15 @@ fn builder(secrets: &[(&str, &str)]) -> Builder {
 
 /// A file that failed, delivered to a function with one target; whether the message is done.
 async fn told(world: &World, target: &str) -> bool {
-    let text = format!("{{targets: {{t: {{{target}}}}}, rules: [{{to: [t]}}], allow_private_hosts: [127.0.0.1]}}");
+    let text =
+        format!("{{targets: {{t: {{{target}}}}}, rules: [{{to: [t]}}], allow_private_hosts: [127.0.0.1]}}");
     let rules = Notifications::parse("rules", &text).unwrap();
     let secrets = [("hook", SECRET), ("bad", "whsec_"), ("url", "http://127.0.0.1:1/")];
     let consumer = world.consumer_telling(builder(&secrets).build(rules));
     let event = world.failed("in/a.csv", "v1").await;
     let batch = crate::world::batch(&[crate::world::record("m1", &event)]);
-    crate::world::failures(&consumer.handle(batch, &consumer::Invocation::default()).await.unwrap()).is_empty()
+    crate::world::failures(&consumer.handle(batch, &consumer::Invocation::default()).await.unwrap())
+        .is_empty()
 }
 
 #[tokio::test]
@@ -218,10 +221,31 @@ async fn a_name_that_leads_inside_is_refused() {
 #[tokio::test]
 async fn an_address_that_leads_inside_is_refused_however_it_is_spelt() {
     for host in [
-        "169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "0xa9.0xfe.0xa9.0xfe", "169.254.43518",
-        "127.0.0.1", "2130706433", "127.1", "0x7f.1", "0177.0.0.1", "0", "0.0.0.0", "localhost", "LOCALHOST",
-        "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:a9fe:a9fe]", "[0:0:0:0:0:ffff:169.254.169.254]",
-        "[64:ff9b::169.254.169.254]", "[2002:a9fe:a9fe::]", "[fe80::1]", "[fd00:ec2::254]", "[::127.0.0.1]",
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "0xa9.0xfe.0xa9.0xfe",
+        "169.254.43518",
+        "127.0.0.1",
+        "2130706433",
+        "127.1",
+        "0x7f.1",
+        "0177.0.0.1",
+        "0",
+        "0.0.0.0",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[0:0:0:0:0:ffff:169.254.169.254]",
+        "[64:ff9b::169.254.169.254]",
+        "[2002:a9fe:a9fe::]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[::127.0.0.1]",
     ] {
         for url in [format!("https://{host}/"), format!("https://{host}:8443/latest/meta-data/")] {
             let error = HttpClient::new([]).post(to(&url)).await.unwrap_err();
@@ -233,11 +257,22 @@ async fn an_address_that_leads_inside_is_refused_however_it_is_spelt() {
 #[tokio::test]
 async fn a_url_that_is_no_plain_https_is_refused() {
     for url in [
-        "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "example.com", "",
-        "https://", "https:///x", "https://user@example.com/", "https://example.com@169.254.169.254/", "https://exa mple/",
-        "https://[::1/", "https://example.com:99999/",
+        "http://example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "gopher://example.com/",
+        "example.com",
+        "",
+        "https://",
+        "https:///x",
+        "https://user@example.com/",
+        "https://example.com@169.254.169.254/",
+        "https://exa mple/",
+        "https://[::1/",
+        "https://example.com:99999/",
     ] {
-        let error = HttpClient::new([]).resolving_through(says(&["93.184.216.34:443"])).post(to(url)).await;
+        // Whatever were not refused by its look would be by its address.
+        let error = HttpClient::new([]).resolving_through(says(&["10.0.0.1:443"])).post(to(url)).await;
         assert!(matches!(error, Err(HttpError::Url(_))), "{url}: {error:?}");
     }
 }
@@ -264,11 +299,13 @@ fn certificate(name: &str) -> (TlsAcceptor, rustls::ClientConfig) {
     let der: CertificateDer<'static> = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = || Arc::new(rustls::crypto::ring::default_provider());
-    let server = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let server =
+        rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let server = server.unwrap().with_no_client_auth().with_single_cert(vec![der.clone()], key).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(der).unwrap();
-    let client = rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let client =
+        rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let client = client.unwrap().with_root_certificates(roots).with_no_client_auth();
     (TlsAcceptor::from(Arc::new(server)), client)
 }

@@ -12,8 +12,8 @@ use common::contract::{
     Receipt, RecipeRef, Rejects, Source, Status, Timing, claim_key, clean_key, event_id, receipt_key,
     rejects_key,
 };
-use common::store::{Condition, MemoryStore, NewObject, Payload, Store, checksum_base64};
 use common::queue::{MemoryQueues, Queues};
+use common::store::{Condition, MemoryStore, NewObject, Payload, Store, checksum_base64};
 use common::topic::MemoryTopic;
 use consumer::notify::{Live, Notice, Notifier};
 use consumer::{Consumer, Invocation};
@@ -51,9 +51,14 @@ impl World {
         let rejects = ObjectRef::new(OUT, rejects_key(key, &receipt.event_id).unwrap());
         self.write(&rejects, b"{}\n".to_vec(), BTreeMap::new()).await;
         let by_reason = BTreeMap::from([("field_count".to_owned(), 1)]);
-        let (size, checksum_crc64nvme) = (Some(3), Some(Payload::new(Bytes::from_static(b"{}\n")).checksum()));
-        receipt.rejects =
-            Some(Rejects { bucket: OUT.into(), key: rejects.key, by_reason, size, checksum_crc64nvme });
+        let checksum = Payload::new(Bytes::from_static(b"{}\n")).checksum();
+        receipt.rejects = Some(Rejects {
+            bucket: OUT.into(),
+            key: rejects.key,
+            by_reason,
+            size: Some(3),
+            checksum_crc64nvme: Some(checksum),
+        });
         receipt.counts = Counts { rows_in: 3, rows_out: 2, rows_rejected: 1, rows_filtered: 0 };
         let spans = ByteSpans { kept: 8, rejected: 4, header: 8, ..ByteSpans::default() };
         receipt.bytes = ByteCounts { input: 20, decompressed: 20, output: size, spans };
@@ -217,6 +222,7 @@ fn receipt(key: &str, version: &str, status: Status) -> Receipt {
         bytes: ByteCounts { input: 20, ..ByteCounts::default() },
         outputs: Vec::new(),
         rejects: None,
+        warnings: std::collections::BTreeMap::new(),
         columns: Vec::new(),
         error: None,
         timing: Timing { started_at, finished_at, duration_ms: 1500 },

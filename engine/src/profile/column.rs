@@ -79,6 +79,14 @@ pub struct ColumnProfile {
     pub distinct_estimate: u64,
 }
 
+/// Perhaps more than there are values.
+fn estimate(distinct: &mut HyperLogLogPlus<FixedState>) -> u64 {
+    // No count of what was read is out of range.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, rounded")]
+    let estimate = distinct.raw_count().round().max(0.0) as u64;
+    estimate
+}
+
 /// A column in the making.
 #[derive(Debug)]
 pub(super) struct Column {
@@ -261,8 +269,7 @@ impl Column {
             min,
             max,
             longest: self.longest as u64,
-            // An estimate may say more than there are.
-            distinct_estimate: (self.distinct.count() as u64).min(all),
+            distinct_estimate: estimate(&mut self.distinct).min(all),
             name: self.name,
         }
     }

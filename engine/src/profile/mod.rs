@@ -123,11 +123,7 @@ mod tests {
             let day = format!("2024-02-{:02}", row % 29 + 1);
             let note = ["", "NULL", "\"a, \"\"b\"\"\"", "zebra"][usize::try_from(row % 4).unwrap()];
             let ok = if row % 2 == 0 { "true" } else { "False" };
-            text.push_str(&format!(
-                "{},{}.5,{day},{day}T12:00:00Z,{ok},{note}\n",
-                row * 3 - 1000,
-                row % 10
-            ));
+            text.push_str(&format!("{},{}.5,{day},{day}T12:00:00Z,{ok},{note}\n", row * 3 - 1000, row % 10));
         }
         let text = text.replace("-1000", "-1000");
         let columns = profile(&text);
@@ -151,7 +147,10 @@ mod tests {
         assert_eq!((ok.distinct_estimate, day.distinct_estimate), (2, 29));
         assert!((970..=1030).contains(&id.distinct_estimate), "{}", id.distinct_estimate);
         assert_eq!((note.nulls, note.empties, note.longest), (250, 250, 6));
-        assert_eq!((&note.min, &note.max), (&Some(Bound::Text("a, \"b\"".into())), &Some(Bound::Text("zebra".into()))));
+        assert_eq!(
+            (&note.min, &note.max),
+            (&Some(Bound::Text("a, \"b\"".into())), &Some(Bound::Text("zebra".into())))
+        );
         assert!(columns.iter().all(|column| (column.share - 1.0).abs() < 1e-9));
     }
 

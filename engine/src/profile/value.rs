@@ -106,7 +106,8 @@ fn time(field: &[u8]) -> Option<Value> {
             if !(1..=9).contains(&length) {
                 return None;
             }
-            let fraction = behind[..length].iter().fold(0, |value, digit| 10 * value + u32::from(digit - b'0'));
+            let fraction =
+                behind[..length].iter().fold(0, |value, digit| 10 * value + u32::from(digit - b'0'));
             nanos = fraction * 10_u32.pow(u32::try_from(9 - length).ok()?);
             rest = &behind[length..];
         }

@@ -137,7 +137,7 @@ pub struct OutputWord {
     /// `csv` if not given.
     #[serde(default)]
     pub format: FormatWord,
-    /// As the input's if not given.
+    /// If not given, as the input's, and none of another format than `csv`.
     pub compression: Option<CompressionWord>,
     /// Between fields, in `csv`; a comma if not given.
     pub delimiter: Option<DelimiterWord>,

@@ -9,6 +9,7 @@ mod check;
 mod constraint;
 mod file;
 mod form;
+mod guess;
 mod kind;
 mod mask;
 mod row_expression;
@@ -26,6 +27,7 @@ pub use file::{
     CompressionWord, DeriveWord, FormatWord, OnViolation, OutputWord, QuotingWord, RaggedWord, RecipeFile,
     RejectsWord,
 };
+pub use guess::Guess;
 pub use mask::{MaskKey, MaskWord, PartialWord};
 pub(crate) use session::{Session, Verdict};
 pub use table_schema::{Constraints, FieldWord, SchemaWord, TableSchema, TypeWord};
@@ -69,7 +71,7 @@ pub struct Recipe {
     pub compression: Option<Compression>,
     /// The output's format.
     pub format: FormatWord,
-    /// Whether it says how the output is written, so that the output's name follows.
+    /// Whether it says what the output is, so that the output's name follows.
     pub names_output: bool,
 }
 
@@ -102,19 +104,55 @@ impl Recipe {
         let output = file.output.as_ref();
         let recipe = Self {
             work: work.map(Arc::new),
-            compression: output.and_then(|output| output.compression).map(|word| match word {
-                CompressionWord::None => Compression::None,
-                CompressionWord::Gzip => Compression::Gzip,
-                CompressionWord::Zstd => Compression::Zstd,
-            }),
+            compression: match output.and_then(|output| output.compression) {
+                Some(CompressionWord::None) => Some(Compression::None),
+                Some(CompressionWord::Gzip) => Some(Compression::Gzip),
+                Some(CompressionWord::Zstd) => Some(Compression::Zstd),
+                // Of another format, the input's name says nothing.
+                None => output.filter(|output| output.format != FormatWord::Csv).map(|_| Compression::None),
+            },
             format: output.map(|output| output.format).unwrap_or_default(),
-            names_output: output.is_some(),
+            names_output: output
+                .is_some_and(|output| output.format != FormatWord::Csv || output.compression.is_some()),
             told,
             policies: policies(file),
             profile: file.profile.unwrap_or_default(),
             max_record_bytes: file.max_record_bytes.as_ref().map(|size| size.0),
         };
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
+    }
+
+    /// The output's name, for an input of this name.
+    pub fn output_name(&self, input: &str) -> String {
+        if !self.names_output {
+            return input.to_owned();
+        }
+        let strip = |name: &str, suffixes: &[&str]| {
+            let suffix = suffixes.iter().find(|suffix| name.to_ascii_lowercase().ends_with(**suffix));
+            let stripped = name[..name.len() - suffix.map_or(0, |suffix| suffix.len())].to_owned();
+            // A name that is nothing else stays.
+            if stripped.is_empty() || stripped.ends_with('/') { name.to_owned() } else { stripped }
+        };
+        let name = strip(input, &[".gz", ".zst", ".bz2", ".xz", ".zip"]);
+        let name = strip(&name, &[".csv", ".tsv", ".txt", ".ndjson", ".jsonl"]);
+        let format = match self.format {
+            FormatWord::Csv => ".csv",
+            FormatWord::Tsv => ".tsv",
+            FormatWord::Ndjson => ".ndjson",
+        };
+        let compression = match self.compression {
+            Some(Compression::Gzip) => ".gz",
+            Some(Compression::Zstd) => ".zst",
+            _ => "",
+        };
+        format!("{name}{format}{compression}")
+    }
+
+    /// The same recipe with an output of plain CSV, to be looked at.
+    #[must_use]
+    pub fn for_preview(&self) -> Self {
+        let work = self.work.as_ref().map(|work| Arc::new(work.as_csv()));
+        Self { work, compression: None, format: FormatWord::Csv, names_output: false, ..self.clone() }
     }
 
     /// Whether it masks by a key.
@@ -178,6 +216,6 @@ mod tests {
     fn the_published_json_schema_is_current() {
         let published = include_str!("../../../recipes/recipe.schema.json");
         let published: serde_json::Value = serde_json::from_str(published).unwrap();
-        assert_eq!(published, json_schema(), "penstock recipe schema > recipes/recipe.schema.json");
+        assert!(published == json_schema(), "penstock recipe schema > recipes/recipe.schema.json");
     }
 }

@@ -119,7 +119,8 @@ pub enum TypeWord {
 }
 
 impl TypeWord {
-    pub(crate) fn name(self) -> &'static str {
+    /// As a schema spells it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
             Self::Number => "number",

@@ -85,6 +85,11 @@ impl Work {
         Ok((!work.is_idle()).then_some(work))
     }
 
+    /// The same with canonical CSV as its output.
+    pub(super) fn as_csv(&self) -> Self {
+        Self { form: Form::default(), ..self.clone() }
+    }
+
     /// Whether a mask needs a key.
     pub(crate) fn needs_key(&self) -> bool {
         self.mask.values().any(|mask| mask.needs_key())

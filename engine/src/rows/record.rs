@@ -129,7 +129,8 @@ impl Rows {
         if self.policies.nul != NulBytes::Reject || memchr(0, record).is_none() {
             return Ok(());
         }
-        let what = "the header has a zero byte, which policy rejects: take it out, or let zero bytes be removed";
+        let what =
+            "the header has a zero byte, which policy rejects: take it out, or let zero bytes be removed";
         Err(BadFile::new("unreadable_header", what).at_line(self.line).into())
     }
 
@@ -335,8 +336,9 @@ impl Rows {
                 Err(BadFile::new("too_many_rejects", message).at_line(line).into())
             }
             (Some(MaxRejects::Percent(most)), None) if rejected as f64 * 100.0 > most * rows as f64 => {
-                let message =
-                    format!("{rejected} of {rows} rows are rejected, and {most} % is the most allowed: {advice}");
+                let message = format!(
+                    "{rejected} of {rows} rows are rejected, and {most} % is the most allowed: {advice}"
+                );
                 Err(BadFile::new("too_many_rejects", message).into())
             }
             _ => Ok(()),

@@ -120,7 +120,11 @@ impl Rows {
     }
 
     /// Begins to reject a record: at its start, up to the line's end.
-    pub(super) fn open_region(&mut self, reason: Reason, message: Message<'static>) -> Result<(), EngineError> {
+    pub(super) fn open_region(
+        &mut self,
+        reason: Reason,
+        message: Message<'static>,
+    ) -> Result<(), EngineError> {
         if self.width.is_none() && self.reading.header_lines > 0 {
             let what = match reason {
                 Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),

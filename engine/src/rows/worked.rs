@@ -29,7 +29,8 @@ impl Rows {
     pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>, profiles: bool) -> Self {
         self.touch = true;
         self.withholds = work.withholds;
-        self.worker = Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
+        self.worker =
+            Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
         self
     }
 

@@ -48,7 +48,8 @@ fn python_reads_the_same_rows_in_what_is_clean() {
             clean.push(String::from_utf8(ran.output).unwrap());
         }
     }
-    let cases: Vec<_> = clean.iter().map(|text| json!({ "text": text, "delimiter": ",", "quote": "\"" })).collect();
+    let cases: Vec<_> =
+        clean.iter().map(|text| json!({ "text": text, "delimiter": ",", "quote": "\"" })).collect();
     assert!(cases.len() > 5);
     for (text, theirs) in clean.iter().zip(by_python(&cases)) {
         assert_eq!(theirs, rows(text.as_bytes()), "{text}");
@@ -60,8 +61,10 @@ fn python_reads_the_same_rows_in_what_is_clean() {
 fn python_agrees_on_every_file_that_is_valid() {
     let mut texts = Vec::new();
     let samples = files("local/samples").into_iter().map(|(_, data)| data);
-    let fuzzed = files("fuzz/corpus/engine").into_iter().filter_map(|(_, data)| data.get(8..).map(<[u8]>::to_vec));
-    let found = files("fuzz/corpus/dialect").into_iter().filter_map(|(_, data)| data.get(1..).map(<[u8]>::to_vec));
+    let fuzzed =
+        files("fuzz/corpus/engine").into_iter().filter_map(|(_, data)| data.get(8..).map(<[u8]>::to_vec));
+    let found =
+        files("fuzz/corpus/dialect").into_iter().filter_map(|(_, data)| data.get(1..).map(<[u8]>::to_vec));
     for data in samples.chain(fuzzed).chain(found) {
         if let Ok(text) = String::from_utf8(data)
             && !text.contains('\0')

@@ -1,8 +1,8 @@
 //! Every dialect, told and found.
 
 use engine::{
-    Comment, EngineError, Escape, MaxRejects, NulBytes, Options, Policies, Quote, Ragged, RunawayQuote, StrayQuotes,
-    Terminator, Told,
+    Comment, EngineError, Escape, MaxRejects, NulBytes, Options, Policies, Quote, Ragged, RunawayQuote,
+    StrayQuotes, Terminator, Told,
 };
 
 use crate::harness::{Ran, run, run_chunked};

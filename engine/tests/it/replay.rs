@@ -24,7 +24,9 @@ fn text(ran: &Ran) -> &str {
 
 /// A reject but for what people are told.
 fn facts(reject: &Value) -> Vec<Value> {
-    ["line", "lines", "byte_offset", "byte_length", "raw", "raw_encoding"].map(|name| reject[name].clone()).to_vec()
+    ["line", "lines", "byte_offset", "byte_length", "raw", "raw_encoding"]
+        .map(|name| reject[name].clone())
+        .to_vec()
 }
 
 #[test]
@@ -73,7 +75,9 @@ fn a_row_that_is_cut_is_read_from_the_source_again() {
         assert_eq!(facts(&ran.rejects[0]), facts(&first.rejects[1]));
     }
     let first = run_chunked(source.as_bytes(), &[], &short).unwrap();
-    for (other, code) in [(source.replace("2,x", "2,y"), "not_the_source"), ("id,name\n".into(), "not_the_source")] {
+    for (other, code) in
+        [(source.replace("2,x", "2,y"), "not_the_source"), ("id,name\n".into(), "not_the_source")]
+    {
         match replay(other.as_bytes(), &first.rejects, &short) {
             Err(EngineError::BadFile(bad)) => assert_eq!(bad.code, code),
             other => panic!("{:?}", other.map(|ran| ran.summary)),

@@ -139,7 +139,8 @@ fn a_record_of_the_longest_length_may_end_with_a_carriage_return() {
     let other = Options { max_record_bytes: 8, told, ..Options::default() };
     for (options, end, rejected) in [(&canonical, "\r", 0), (&canonical, "\r\n", 1), (&other, "\r", 0)] {
         let input = ["a,b", "1,22222", "3,4", ""].join(end);
-        let input = if options.told.delimiter == other.told.delimiter { input.replace(',', ";") } else { input };
+        let input =
+            if options.told.delimiter == other.told.delimiter { input.replace(',', ";") } else { input };
         for sizes in [&[][..], &[1]] {
             let ran = run_chunked(input.as_bytes(), sizes, options).unwrap();
             assert_eq!(ran.summary.counts.rows_rejected, rejected, "{end:?}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use common::aws;
 use common::contract::ObjectRef;
-use common::store::Store as _;
+use common::store::{S3Store, Store as _};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -171,7 +171,9 @@ pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
         HumanCount(expectation.rows_out),
         HumanCount(expectation.rows_rejected),
     )];
-    lines.extend(expectation.by_reason.iter().map(|(reason, rows)| format!("  {reason}: {}", HumanCount(*rows))));
+    lines.extend(
+        expectation.by_reason.iter().map(|(reason, rows)| format!("  {reason}: {}", HumanCount(*rows))),
+    );
     if let Some(hashes) = hashes {
         lines.push(format!("clean: {} bytes", hashes.output_bytes));
         lines.push(format!("  crc64nvme: {}", hashes.crc64nvme));
@@ -183,7 +185,7 @@ pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
 
 /// The spec that an object carries.
 async fn described(object: &ObjectRef, sample: Option<&PathBuf>) -> anyhow::Result<Spec> {
-    let store = aws::s3_store(&aws::sdk_config().await);
+    let store = S3Store::new(aws::s3_client(&aws::sdk_config().await));
     let meta = store.head(object).await?.with_context(|| format!("there is no {object}"))?;
     let sample = sample.map(|path| Sample::read(path)).transpose()?;
     Spec::from_metadata(&meta.metadata, sample.as_ref()).with_context(|| object.to_string())

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use common::aws;
 use common::contract::ObjectRef;
-use common::store::{Condition, NewObject, Store};
+use common::store::{Condition, NewObject, S3Store, Store};
 use common::write::{ObjectWriter, WritePlan};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
@@ -84,7 +84,7 @@ impl Job {
                 self.apart(move |job| job.write_file(&path)).await
             }
             Output::Object(object) => {
-                let store = Arc::new(aws::s3_store(&aws::sdk_config().await));
+                let store = Arc::new(S3Store::new(aws::s3_client(&aws::sdk_config().await)));
                 self.upload(store, object).await
             }
         }

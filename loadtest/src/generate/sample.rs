@@ -10,11 +10,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use csv_async::StringRecord;
 use sha2::{Digest as _, Sha256};
 
 use super::builder::{Builder, PoolId};
 use super::cycle::MULTILINE_EVERY;
 use super::profile::Plan;
+use crate::records::parse;
 
 /// So much of a sample is read.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -74,18 +76,15 @@ impl Sample {
     /// Takes a sample apart.
     fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
         let text = std::str::from_utf8(bytes).context("it is not UTF-8")?;
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-        let mut records = reader.records();
-        let header = records.next().context("it is empty")??;
+        let mut records = parse(text)?.into_iter();
+        let header = records.next().context("it is empty")?;
         let names: HashSet<&str> = header.iter().collect();
         ensure!(
             names.len() == header.len() && !names.contains(""),
             "each column needs a name of its own in the first row"
         );
-        let rows = records
-            .take(MAX_ROWS)
-            .map(|record| record.map(|record| record.iter().map(encoded).collect::<Vec<_>>()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let encode = |record: StringRecord| record.iter().map(encoded).collect::<Vec<_>>();
+        let rows: Vec<_> = records.take(MAX_ROWS).map(encode).collect();
         ensure!(!rows.is_empty(), "it has no rows");
         let columns = (0..header.len()).map(|column| Column::of(&rows, column)).collect();
         let hash = Sha256::digest(bytes);

@@ -140,9 +140,12 @@ pub fn text(before: &Run, after: &Run) -> String {
     text
 }
 
+/// What it is called, and how a run has it.
+type Setting = (&'static str, fn(&Run) -> String);
+
 /// What was asked for otherwise, or came from another machine.
 fn settings(before: &Run, after: &Run) -> Vec<(&'static str, String, String)> {
-    let settings: [(&'static str, fn(&Run) -> String); 8] = [
+    let settings: [Setting; 8] = [
         ("version", |run| run.penstock_version.clone()),
         ("target", |run| run.configuration.target.clone()),
         ("files", |run| run.totals.files.to_string()),

@@ -248,7 +248,7 @@ impl Outputs {
             write(path, &page::page(run))?;
         }
         if let Some(path) = &self.csv {
-            table::write(run, create(path)?)?;
+            table::write(run, create(path)?).with_context(|| format!("write {}", path.display()))?;
         }
         let to_stdout = self.json.as_deref() == Some(Path::new("-"));
         if let Some(path) = &self.json {

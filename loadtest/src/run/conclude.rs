@@ -96,7 +96,9 @@ async fn judge_all(world: &World, asked: &Asked, files: &[Followed], terminal: &
     let threads = (cpus / files.len().clamp(1, AT_ONCE)).max(1);
     let judged = futures::stream::iter(files).map(|followed| async {
         let judged = judge(world, followed, asked.pace.deadline, threads).await;
-        bar.iter().for_each(|bar| bar.inc(1));
+        if let Some(bar) = &bar {
+            bar.inc(1);
+        }
         judged
     });
     let judged = judged.buffered(AT_ONCE).collect().await;

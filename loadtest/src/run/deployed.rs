@@ -52,9 +52,10 @@ impl Deployed {
     ) -> anyhow::Result<Self> {
         let mut options =
             StackOptions { spans_to: Destination::Otlp(spans.endpoint()), ..StackOptions::default() };
-        let proxy = match chaos.is_asked_for() {
-            true => Some(Proxy::start(Arc::clone(chaos)).await.context("start the proxy")?),
-            false => None,
+        let proxy = if chaos.is_asked_for() {
+            Some(Proxy::start(Arc::clone(chaos)).await.context("start the proxy")?)
+        } else {
+            None
         };
         if let Some(proxy) = &proxy {
             options.functions_through = Some(proxy.endpoint());

@@ -91,7 +91,7 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
     let seconds = known.elapsed();
     match interrupted {
         Some(interrupted) => {
-            terminal.step(&format!("{interrupted}: reporting of the files that are through"))
+            terminal.step(&format!("{interrupted}: reporting of the files that are through"));
         }
         // Without faults nothing comes again.
         None if world.chaos.is_asked_for() => settle(&world, terminal).await,

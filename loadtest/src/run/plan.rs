@@ -1,15 +1,19 @@
 //! What is sent: each file a function of its number, so that a run can be made again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use serde::Deserialize;
 
 use crate::generate::{Compression, Dirt, Length, Spec};
+use crate::records::parse;
 use crate::report::binary_bytes;
 
 /// What the keys of all files begin with.
 pub(crate) const PREFIX: &str = "loadtest/";
+
+/// The largest weight of a kind.
+const MAX_WEIGHT: u64 = 1_000_000;
 
 /// A file to be sent.
 #[derive(Debug, Clone)]
@@ -30,16 +34,8 @@ pub(crate) struct Plan {
     kinds: Vec<(u64, Spec)>,
 }
 
-/// A line of a mix.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    weight: u64,
-    profile: Option<String>,
-    size: Option<String>,
-    compression: Option<String>,
-    dirty: Option<String>,
-}
+/// Columns of a mix.
+const COLUMNS: [&str; 5] = ["weight", "profile", "size", "compression", "dirty"];
 
 impl Plan {
     /// Files of one kind.
@@ -51,12 +47,17 @@ impl Plan {
     /// is as `spec` has it.
     pub(crate) fn mixed(run: String, spec: &Spec, mix: &Path) -> anyhow::Result<Self> {
         let shown = mix.display();
-        let mut reader = csv::Reader::from_path(mix).with_context(|| format!("read {shown}"))?;
+        let text = std::fs::read_to_string(mix).with_context(|| format!("read {shown}"))?;
+        let records = parse(&text).with_context(|| format!("read {shown}"))?;
+        let (header, lines) = records.split_first().with_context(|| format!("{shown} is empty"))?;
+        if let Some(other) = header.iter().find(|name| !COLUMNS.contains(name)) {
+            bail!("{shown} has a column {other:?}; there are {}", COLUMNS.join(", "));
+        }
         let mut kinds = Vec::new();
-        for (number, line) in reader.deserialize().enumerate() {
-            let line: Line = line.with_context(|| format!("read {shown}"))?;
-            let kind = line.spec(spec).with_context(|| format!("line {} of {shown}", number + 2))?;
-            kinds.push((line.weight, kind));
+        for (number, line) in lines.iter().enumerate() {
+            let given = header.iter().zip(line).map(|(name, value)| (name, value.trim()));
+            let given = given.filter(|(_, value)| !value.is_empty()).collect();
+            kinds.push(of_line(&given, spec).with_context(|| format!("line {} of {shown}", number + 2))?);
         }
         ensure!(kinds.iter().any(|(weight, _)| *weight > 0), "{shown} has no line with a weight");
         Ok(Self { run, kinds })
@@ -112,31 +113,27 @@ fn kind(spec: &Spec) -> String {
     words
 }
 
-impl Line {
-    fn spec(&self, others: &Spec) -> anyhow::Result<Spec> {
-        fn given(text: Option<&String>) -> Option<&str> {
-            text.map(|text| text.trim()).filter(|text| !text.is_empty())
-        }
-        let mut spec = others.clone();
-        if let Some(profile) = given(self.profile.as_ref()) {
-            spec.profile = profile.parse().map_err(anyhow::Error::msg)?;
-        }
-        if let Some(size) = given(self.size.as_ref()) {
-            spec.length = Length::Bytes(common::size::parse(size).map_err(anyhow::Error::msg)?);
-        }
-        if let Some(compression) = given(self.compression.as_ref()) {
-            spec.compression = clap::ValueEnum::from_str(compression, false).map_err(anyhow::Error::msg)?;
-        }
-        match given(self.dirty.as_ref()) {
-            None => {}
-            Some("none") => spec.dirt = None,
-            Some(dirt) => spec.dirt = Some(dirt.parse::<Dirt>().map_err(anyhow::Error::msg)?),
-        }
-        if self.weight > 1_000_000 {
-            bail!("a weight is at most 1,000,000");
-        }
-        Ok(spec)
+/// A kind and its weight. What is not given is as `others` have it.
+fn of_line(given: &BTreeMap<&str, &str>, others: &Spec) -> anyhow::Result<(u64, Spec)> {
+    let weight = given.get("weight").context("it has no weight")?;
+    let weight = weight.parse().ok().filter(|weight| *weight <= MAX_WEIGHT);
+    let weight = weight.with_context(|| format!("a weight is a whole number up to {MAX_WEIGHT}"))?;
+    let mut spec = others.clone();
+    if let Some(profile) = given.get("profile") {
+        spec.profile = profile.parse().map_err(anyhow::Error::msg)?;
     }
+    if let Some(size) = given.get("size") {
+        spec.length = Length::Bytes(common::size::parse(size).map_err(anyhow::Error::msg)?);
+    }
+    if let Some(compression) = given.get("compression") {
+        spec.compression = clap::ValueEnum::from_str(compression, false).map_err(anyhow::Error::msg)?;
+    }
+    match given.get("dirty") {
+        None => {}
+        Some(&"none") => spec.dirt = None,
+        Some(dirt) => spec.dirt = Some(dirt.parse::<Dirt>().map_err(anyhow::Error::msg)?),
+    }
+    Ok((weight, spec))
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Progress {
         let text = format!("{read}, {}/s, {under_way} under way{queue}{stuck}", bytes(rate));
         match &self.whole {
             Some(whole) if under_way > shown && shown > 0 => {
-                whole.set_message(format!("{text} ({} of them shown)", shown));
+                whole.set_message(format!("{text} ({shown} of them shown)"));
             }
             Some(whole) => whole.set_message(text),
             None => {}

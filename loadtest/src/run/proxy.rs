@@ -217,7 +217,7 @@ impl Body for Torn {
         }
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
-            let mut data = frame?.into_data().map_err(|_| "trailers")?;
+            let mut data = frame?.into_data().map_err(|_trailers| "what is no data")?;
             data.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= data.len() as u64;
             Ok(Frame::data(data))

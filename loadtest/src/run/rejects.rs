@@ -20,7 +20,8 @@ const TOLD: usize = 20;
 /// What is looked at of a line.
 #[derive(Debug, Deserialize)]
 struct Line {
-    line: u64,
+    #[serde(rename = "line")]
+    number: u64,
     byte_offset: u64,
     byte_length: u64,
     reason: String,
@@ -28,7 +29,7 @@ struct Line {
 
 impl Line {
     fn is(&self, reject: &Reject) -> bool {
-        (self.line, self.byte_offset, self.byte_length, self.reason.as_str())
+        (self.number, self.byte_offset, self.byte_length, self.reason.as_str())
             == (reject.line, reject.byte_offset, reject.byte_length, reject.reason)
     }
 }
@@ -74,7 +75,7 @@ pub(crate) async fn faults(
                 byte_offset: Some(line.byte_offset),
                 what: format!(
                     "rejected on line {} as {}, and must be on line {} as {}",
-                    line.line, line.reason, reject.line, reject.reason
+                    line.number, line.reason, reject.line, reject.reason
                 ),
             }),
             None => faults.push(Fault {
@@ -82,7 +83,7 @@ pub(crate) async fn faults(
                 byte_offset: Some(line.byte_offset),
                 what: format!(
                     "line {} was rejected as {}, and nothing is wrong with it",
-                    line.line, line.reason
+                    line.number, line.reason
                 ),
             }),
         }
@@ -138,7 +139,13 @@ mod tests {
         };
         let lines: Vec<String> = all.iter().map(line).collect();
         let store = MemoryStore::new();
-        let rejects = Rejects { bucket: "out".into(), key: "rejects/x".into(), by_reason: BTreeMap::new() };
+        let rejects = Rejects {
+            bucket: "out".into(),
+            key: "rejects/x".into(),
+            by_reason: BTreeMap::new(),
+            size: None,
+            checksum_crc64nvme: None,
+        };
         let object = ObjectRef::new("out", "rejects/x");
         let new = NewObject { object, content_type: "", metadata: [].into() };
         let payload = Payload::new((lines.join("\n") + "\n").into());
@@ -156,7 +163,7 @@ mod tests {
         let rejects: Vec<Reject> = text().rejects().collect();
         for number in [0, 100, rejects.len() - 1] {
             let place = Some(rejects[number].byte_offset);
-            let faults = found(|all| drop(all.remove(number))).await;
+            let faults = found(|all| _ = all.remove(number)).await;
             let [fault] = &faults[..] else { unreachable!("one fault: {faults:?}") };
             assert_eq!((fault.kind, fault.byte_offset), (ProblemKind::Lost, place));
         }

@@ -39,7 +39,7 @@ impl Samples {
         state.one_in = state.one_in.max(1);
         state.highest = state.highest.max(sample.memory_bytes);
         state.taken += 1;
-        if state.taken % state.one_in != 0 {
+        if !state.taken.is_multiple_of(state.one_in) {
             return;
         }
         sample.memory_bytes = sample.memory_bytes.and(state.highest.take());
@@ -72,7 +72,7 @@ pub(crate) async fn sample(world: &World, known: &Known, samples: &Samples, prog
         let queue = world.queue_depth().await;
         let bytes = world.bytes_read().unwrap_or_else(|| known.bytes.load(Ordering::Relaxed));
         let elapsed = known.elapsed();
-        let seconds = (elapsed - last.0).as_secs_f64();
+        let seconds = elapsed.saturating_sub(last.0).as_secs_f64();
         if seconds >= 1.0 {
             rate = bytes.saturating_sub(last.1) as f64 / seconds;
             last = (elapsed, bytes);

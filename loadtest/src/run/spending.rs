@@ -85,3 +85,38 @@ pub(crate) fn agreed(
     }
     Ok(agreed)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn estimated(line: &str) -> anyhow::Result<Estimate> {
+        let words = ["run", "--target", "stage", "--stack", "s"].into_iter().chain(line.split_whitespace());
+        let asked = Cli::try_parse_from(words).unwrap().args.check()?;
+        estimate(&asked, &asked.plan("r".into())?)
+    }
+
+    #[test]
+    fn the_estimate_grows_with_files_size_and_time() {
+        let one = estimated("--size 1GiB").unwrap();
+        assert_eq!(one.files, 1);
+        assert!(one.dollars > 0.001 && one.dollars < 0.01, "{one:?}");
+        let many = estimated("--size 1GiB --files 1000").unwrap();
+        assert!((many.dollars / one.dollars - 1000.0).abs() < 1.0, "{many:?}");
+        assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m").unwrap().files, 120);
+        assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m --files 7").unwrap().files, 7);
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_begun() {
+        assert!(estimated("--duration 1h").unwrap_err().is::<UsageError>());
+    }
+}

@@ -152,7 +152,8 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 }
 
 fn any_dirt() -> impl Strategy<Value = Option<String>> {
-    let kinds = prop::sample::select(vec!["ragged", "quotes", "bytes", "quotes,ragged", "bytes,quotes,ragged"]);
+    let kinds =
+        prop::sample::select(vec!["ragged", "quotes", "bytes", "quotes,ragged", "bytes,quotes,ragged"]);
     prop::option::of((4u64..60, kinds).prop_map(|(one_in, kinds)| format!("1/{one_in}:{kinds}")))
 }
 

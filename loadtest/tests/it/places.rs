@@ -127,7 +127,10 @@ fn a_size_is_reached_by_as_few_rows_as_can_be() {
 /// What `sim` serves: no more is made of 64 GiB than is read.
 #[test]
 fn the_last_row_of_a_huge_file_is_there_at_once() {
-    let spec = Spec { length: Length::Bytes(64 << 30), ..spec(Profile::Orders, 0, Some("0.01%:ragged,quotes,bytes,huge")) };
+    let spec = Spec {
+        length: Length::Bytes(64 << 30),
+        ..spec(Profile::Orders, 0, Some("0.01%:ragged,quotes,bytes,huge"))
+    };
     let text = Text::new(&spec).unwrap();
     let last = text.offset(text.rows() - 1);
     let row = text.read(last);

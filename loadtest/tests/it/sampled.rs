@@ -25,7 +25,13 @@ fn invoices() -> String {
             _ => "übliche Lieferung",
         };
         let customer = ["Müller", "Olsen", "王"][row % 3];
-        text += &format!("INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}\n", row * 7, row % 28 + 1, row * 13, row % 100);
+        text += &format!(
+            "INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}\n",
+            row * 7,
+            row % 28 + 1,
+            row * 13,
+            row % 100
+        );
     }
     text
 }
@@ -53,7 +59,10 @@ fn rows_are_like_those_of_the_sample() {
         broken += u32::from(record[3].contains('\n'));
     }
     assert_eq!(rows, 2000);
-    assert!(customers.len() == 3 && customers.values().all(|rows| (400..1000).contains(rows)), "{customers:?}");
+    assert!(
+        customers.len() == 3 && customers.values().all(|rows| (400..1000).contains(rows)),
+        "{customers:?}"
+    );
     assert!(broken > 10);
 }
 

@@ -114,4 +114,12 @@ FUNCTIONS = [
         "the consumer stays outside the VPC", YML, "\n      ConsumerLambdaFunction:\n",
         "VpcConfig: *inVpc", "VpcConfig: !Ref AWS::NoValue", "networks_are_as_asked", "in a VPC",
     ),
+    Mutant(
+        "a digest that nobody asked for", YML, "\n      DigestRule:\n", "Condition: HasDigest", None,
+        "a_digest_comes_only_if_asked_for", "only with a schedule",
+    ),
+    Mutant(
+        "any rule of EventBridge may invoke the consumer", YML, "\n      DigestPermission:\n",
+        "SourceArn: !GetAtt DigestRule.Arn", None, "a_digest_comes_only_if_asked_for", "DigestPermission",
+    ),
 ]  # fmt: skip

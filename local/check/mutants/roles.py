@@ -54,6 +54,35 @@ ROLES = [
         "roles_hold_exactly_what_is_needed", "may sns:Publish on *",
     ),
     Mutant(
+        "messages can't be set aside", YML, "\n      ConsumerRole:\n", "- Sid: SetAside", None,
+        "roles_hold_exactly_what_is_needed", "lacks sqs:SendMessage",
+    ),
+    Mutant(
+        "messages are set aside into the event queue", YML, "- Sid: SetAside",
+        "DeadLetterQueue.Arn", "EventQueue.Arn", "roles_hold_exactly_what_is_needed", "may sqs:SendMessage",
+    ),
+    Mutant(
+        "with notifications, every object may be read", YML, "- Sid: ReadNotifications",
+        "s3:::${Notifications}", "s3:::*", "roles_hold_exactly_what_is_needed", "may s3:GetObject",
+    ),
+    Mutant(
+        "with topics to tell, every topic may be told", YML, "- Sid: TellTopics",
+        "!Split [',', !Ref NotificationTopics]", "'*'", "roles_hold_exactly_what_is_needed", "may sns:Publish on *",
+    ),
+    Mutant(
+        "with secrets, every secret may be read", YML, "- Sid: SignWebhooks",
+        "!Split [',', !Ref NotificationSecrets]", "'*'",
+        "roles_hold_exactly_what_is_needed", "may secretsmanager:GetSecretValue on *",
+    ),
+    Mutant(
+        "secrets may be read without any that is named", YML, "\n      ConsumerRole:\n",
+        "- HasNotificationSecrets", "- HasNotifications", "roles_hold_exactly_what_is_needed", "secretsmanager",
+    ),
+    Mutant(
+        "with buses to tell, every bus may be told", YML, "- Sid: TellBuses",
+        "!Split [',', !Ref NotificationBuses]", "'*'", "roles_hold_exactly_what_is_needed", "may events:PutEvents on *",
+    ),
+    Mutant(
         "no right to send traces", YML, "- &trace\n", "- xray:PutTraceSegments", None,
         "roles_hold_exactly_what_is_needed", "lacks xray:PutTraceSegments",
     ),

@@ -133,6 +133,8 @@ def s3_may_invoke(template):
     """S3 tries the notification when it is set, so the permission has to be there before; and a bucket's ARN names no
     account, so without SourceAccount whoever takes over a deleted bucket's name could invoke the function."""
     permissions = template.of_type("AWS::Lambda::Permission")
+    # That of the digest is looked at by itself.
+    permissions = [(id, p) for id, p in permissions if id != "DigestPermission"]
     bucket = text(template.properties("InputBucket").get("BucketName", ""))
     wanted = {
         "Action": "lambda:InvokeFunction",
@@ -146,9 +148,36 @@ def s3_may_invoke(template):
             if text(permission.get(name, "")) != value:
                 yield Fault(id, f"needs {name}: {value}")
     if [id for id, _ in permissions] != ["InputBucketPermission"]:
-        yield Fault("InputBucketPermission", "has to be the only permission to invoke")
+        yield Fault("InputBucketPermission", "has to be the only permission to invoke, with that of the digest")
     if "InputBucketPermission" not in texts(template.resources["InputBucket"].get("DependsOn")):
         yield Fault("InputBucket", "needs DependsOn: InputBucketPermission")
+
+
+@rule
+def a_digest_comes_only_if_asked_for(template):
+    """Off by default. The schedule's rule alone may invoke the consumer, with what asks for a digest and no batch."""
+    rules, permission = template.of_type("AWS::Events::Rule"), template.properties("DigestPermission")
+    if not template.holds("HasDigest"):
+        if rules or permission:
+            yield Fault("DigestRule", "has to be there only with a schedule")
+        return
+    if [id for id, _ in rules] != ["DigestRule"]:
+        yield Fault("DigestRule", "has to be there with a schedule, and nothing beside it")
+    targets = template.properties("DigestRule").get("Targets", [])
+    asked = [(text(t.get("Arn", "")), t.get("Input")) for t in targets]
+    if asked != [(f"${{{CONSUMER}.Arn}}", '{"penstock": "digest"}')]:
+        yield Fault("DigestRule", "has to ask the consumer for a digest, and nobody else")
+    if text(template.properties("DigestRule").get("ScheduleExpression", "")) != "${DigestSchedule}":
+        yield Fault("DigestRule", "has to follow digestSchedule")
+    wanted = {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": f"${{{CONSUMER}.Arn}}",
+        "Principal": "events.amazonaws.com",
+        "SourceArn": "${DigestRule.Arn}",
+    }
+    for name, value in wanted.items():
+        if text(permission.get(name, "")) != value:
+            yield Fault("DigestPermission", f"needs {name}: {value}")
 
 
 @rule

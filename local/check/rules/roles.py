@@ -51,9 +51,28 @@ RIGHTS = {
         ),
         Right("claims and catalogues", "s3:PutObject", [f"{OUTPUT}/{prefix}/*" for prefix in ("claims", "catalog")]),
         Right("tells people", "sns:Publish", ["${AlertTopic}"]),
+        Right("sets messages aside that nothing can help", "sqs:SendMessage", ["${DeadLetterQueue.Arn}"]),
         Right(LOGS, "logs:CreateLogStream logs:PutLogEvents", ["${ConsumerLogGroup.Arn}"]),
         TRACE,
     ],
+}
+
+
+def listed(parameter):
+    """The ARNs of a parameter that holds several."""
+    return [text({"Fn::Split": [",", {"Ref": parameter}]})]
+
+
+# Rights that the consumer has only where a parameter names what they are for.
+NOTIFICATIONS = {
+    "HasNotifications": Right(
+        "reads notifications.yml", "s3:GetObject", ["arn:${AWS::Partition}:s3:::${Notifications}"]
+    ),
+    "HasNotificationTopics": Right("tells topics", "sns:Publish", listed("NotificationTopics")),
+    "HasNotificationSecrets": Right(
+        "signs webhooks", "secretsmanager:GetSecretValue", listed("NotificationSecrets")
+    ),
+    "HasNotificationBuses": Right("tells buses", "events:PutEvents", listed("NotificationBuses")),
 }
 
 WITH_KEY = Right(
@@ -128,6 +147,8 @@ def _needed(template, role, rights):
         yield WITHOUT_KEY
     if template.holds("InVpc"):
         yield IN_VPC
+    if role == "ConsumerRole":
+        yield from (right for condition, right in NOTIFICATIONS.items() if template.holds(condition))
 
 
 def _statements(template, role, effect):

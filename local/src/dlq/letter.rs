@@ -60,7 +60,11 @@ impl Letter {
             raw_body,
             receipt_handle: message.receipt_handle.unwrap_or_default(),
         };
-        if which == Which::Failures { letter.read_failure() } else { letter.read_dead_letter() }
+        if which == Which::Failures {
+            letter.read_failure()
+        } else {
+            letter.read_dead_letter()
+        }
         letter
     }
 
@@ -139,7 +143,8 @@ impl Letter {
         lines.extend(self.event_id.iter().map(|id| format!("event       {id}")));
         let attributes = self.attributes.iter();
         lines.extend(attributes.map(|(name, value)| format!("{name}  {}", printable(value))));
-        let body = serde_json::to_string_pretty(&self.body).unwrap_or_else(|_unwritten| self.raw_body.clone());
+        let body =
+            serde_json::to_string_pretty(&self.body).unwrap_or_else(|_unwritten| self.raw_body.clone());
         lines.extend(body.lines().map(str::to_owned));
         lines
     }

@@ -77,7 +77,8 @@ async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
         ));
     }
     if args.dry_run {
-        let would: Vec<Redriven> = found.iter().map(|letter| redriven(letter, "would be redriven", None)).collect();
+        let would: Vec<Redriven> =
+            found.iter().map(|letter| redriven(letter, "would be redriven", None)).collect();
         return report(args, &would, terminal);
     }
     let question = format!(
@@ -180,7 +181,11 @@ mod tests {
 
     #[test]
     fn a_server_without_the_task_is_told_from_one_that_refuses() {
-        for code in ["InvalidAction", "AWS.SimpleQueueService.UnsupportedOperation", "com.amazonaws.sqs#UnsupportedOperation"] {
+        for code in [
+            "InvalidAction",
+            "AWS.SimpleQueueService.UnsupportedOperation",
+            "com.amazonaws.sqs#UnsupportedOperation",
+        ] {
             assert!(is_unknown(Some(code)), "{code}");
         }
         for code in [None, Some("AccessDenied"), Some("ResourceNotFoundException")] {

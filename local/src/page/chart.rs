@@ -29,7 +29,7 @@ pub struct Chart<'a> {
     pub lines: Vec<Line<'a>>,
     /// How a place along it is written.
     pub x: &'a dyn Fn(f64) -> String,
-    /// How a height is written.
+    /// How a height is written: on a phone there is room for five letters, so the unit belongs into the heading.
     pub y: &'a dyn Fn(f64) -> String,
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn page(title: &str, spans: &[ReceivedSpan]) -> String {
     page.section("Where the time went", &drawing(&rows));
     for transfer in spans.iter().filter(|span| span.name == "transfer") {
         if let Some(chart) = throughput(&read_samples(transfer.attribute(SAMPLES))) {
-            page.section("Throughput", &chart);
+            page.section("Throughput, MB/s", &chart);
         }
     }
     if let Some(sums) = file.and_then(sums) {
@@ -125,7 +125,7 @@ fn throughput(samples: &[Sample]) -> Option<String> {
         name: "throughput over time",
         lines,
         x: &|seconds| duration((seconds * 1e9) as u64),
-        y: &|rate| format!("{rate:.0} MB/s"),
+        y: &|rate| format!("{rate:.0}"),
     };
     Some(chart.svg())
 }

@@ -3,15 +3,17 @@
 mod dialect;
 mod input;
 mod output;
+mod preview;
 mod replay;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use common::config::DEFAULT_MAX_COMPRESSION_RATIO;
+use common::config::{DEFAULT_MAX_COMPRESSION_RATIO, environment};
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
+use engine::recipe::{MaskKey, Recipe};
 use engine::{Compression, EngineError, InflateLimits, Options, Summary, Told};
 use jiff::Timestamp;
 use processor::receipt;
@@ -21,8 +23,11 @@ use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
 use dialect::{DialectArgs, PolicyArgs};
-use input::Input;
+pub(crate) use input::Input;
 use output::Target;
+#[cfg(test)]
+pub(crate) use preview::excerpt_of;
+pub(crate) use preview::{Excerpt, excerpt};
 use replay::Rejects;
 
 const EXAMPLES: &str = "\
@@ -33,6 +38,7 @@ Examples:
   penstock process orders.csv --replay bad.ndjson --ragged pad -o more.csv --rejects still-bad.ndjson
   penstock process orders.csv --json | jq '.dialect, .counts'
   penstock process orders.csv --profile --json | jq '.columns[] | {name, type, min, max}'
+  penstock process orders.csv --recipe orders.yml --limit 20
   penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
 Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says
@@ -60,6 +66,9 @@ pub struct Args {
     /// The recipe that says what a clean file is: a file of YAML. What is given beside it goes before what it says
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Show what becomes of the first rows, as a table, and the rejected ones with their reasons beneath; writes nothing
+    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -128,7 +137,8 @@ fn check(args: &Args) -> Result<(), UsageError> {
             return Err(UsageError(format!("{name} wants a file; standard output is for -o - and --json")));
         }
     }
-    let files = [("INPUT", Some(&args.input)), ("--replay", args.replay.as_ref()), ("-o", args.output.as_ref())];
+    let files =
+        [("INPUT", Some(&args.input)), ("--replay", args.replay.as_ref()), ("-o", args.output.as_ref())];
     let files =
         files.into_iter().chain([("--rejects", args.rejects.as_ref()), ("--receipt", args.receipt.as_ref())]);
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
@@ -160,26 +170,13 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
         Some(path) => load_file(path).with_context(|| format!("use {}", path.display()))?,
         None => Loaded::default(),
     };
+    if let Some(rows) = args.limit {
+        return preview::show(args, &recipe.recipe, rows as usize, terminal).await;
+    }
     let mut input = Input::open(&args.input, terminal)?;
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
-    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options {
-        output_compression: Some(compression(args)),
-        threads: args.threads.map_or_else(cpus, usize::from),
-        inflate: InflateLimits {
-            max_text_bytes: args.max_decompressed,
-            max_ratio: args.max_ratio,
-            ..InflateLimits::default()
-        },
-        ..Options::default()
-    };
-    recipe.recipe.apply(&mut options);
-    options.told = args.dialect.over(options.told);
-    options.policies = args.policy.over(options.policies);
-    options.profile = args.profile || (options.profile && !args.no_profile);
-    options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
-
+    let options = options(args, &recipe.recipe)?;
     let ran = match &args.replay {
         None => engine::run(&mut input, &mut clean, &mut rejects, &options).await,
         Some(path) => {
@@ -225,6 +222,36 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     }
     terminal.note(&describe(args, &receipt));
     Ok(Ending::Done)
+}
+
+/// What the engine is told: flags go before the recipe.
+fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = Options {
+        output_compression: Some(compression(args)),
+        threads: args.threads.map_or_else(cpus, usize::from),
+        inflate: InflateLimits {
+            max_text_bytes: args.max_decompressed,
+            max_ratio: args.max_ratio,
+            ..InflateLimits::default()
+        },
+        ..Options::default()
+    };
+    recipe.apply(&mut options);
+    if args.output_compression.is_some() {
+        options.output_compression = Some(compression(args));
+    }
+    options.told = args.dialect.over(options.told);
+    options.policies = args.policy.over(options.policies);
+    options.profile = args.profile || (options.profile && !args.no_profile);
+    options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
+    if recipe.needs_mask_key() {
+        let key =
+            environment("MASK_KEY").context("the recipe masks by `hash` or `tokenise`: set MASK_KEY")?;
+        let key = MaskKey::new(key.as_bytes()).map_err(anyhow::Error::msg).context("use MASK_KEY")?;
+        options.mask_key = Some(key);
+    }
+    Ok(options)
 }
 
 /// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to
@@ -277,6 +304,9 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         "{name}: {} rows in, {} out, {} rejected",
         counts.rows_in, counts.rows_out, counts.rows_rejected
     );
+    if counts.rows_filtered > 0 {
+        text = format!("{text}, {} filtered", counts.rows_filtered);
+    }
     // An empty file has neither header nor rows.
     if let Some(dialect) = receipt.dialect.as_ref().filter(|_| receipt.bytes.decompressed > 0) {
         let unusual = dialect::unusual(dialect).join(", ");
@@ -291,6 +321,11 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         if args.rejects.is_none() {
             text.push_str("; --rejects FILE keeps them");
         }
+    }
+    if !receipt.warnings.is_empty() {
+        let reasons: Vec<String> =
+            receipt.warnings.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text = format!("{text}; kept, but not as the schema says: {}", reasons.join(", "));
     }
     text
 }

@@ -46,7 +46,8 @@ impl Rejects {
             self.number += 1;
             let place = || format!("{}, line {}", self.path.display(), self.number);
             let mut line = self.reader.by_ref().take(self.max_line_bytes);
-            let length = line.read_until(b'\n', &mut self.line).with_context(|| format!("read {}", place()))?;
+            let length =
+                line.read_until(b'\n', &mut self.line).with_context(|| format!("read {}", place()))?;
             if length == 0 {
                 return Ok(None);
             }

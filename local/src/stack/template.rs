@@ -13,10 +13,11 @@ const FUNCTIONS: [(&str, &str); 2] =
 
 /// The types that MiniStack deploys as the template writes them. Any other is refused here, so that a change to
 /// the infrastructure is not quietly left out of the demo and of the tests.
-const DEPLOYED: [&str; 18] = [
+const DEPLOYED: [&str; 19] = [
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::EC2::SecurityGroup",
+    "AWS::Events::Rule",
     "AWS::IAM::Role",
     "AWS::KMS::Alias",
     "AWS::KMS::Key",
@@ -126,7 +127,10 @@ pub(super) fn localize(
             continue;
         };
         match kind.as_str() {
-            "AWS::Lambda::Function" => run_from_zip(id, properties, code)?,
+            "AWS::Lambda::Function" => {
+                run_from_zip(id, properties, code)?;
+                retry_soon(properties, visibility_seconds);
+            }
             "AWS::SQS::Queue" if properties.contains_key("VisibilityTimeout") => {
                 properties.insert("VisibilityTimeout".into(), visibility_seconds.into());
             }
@@ -173,6 +177,15 @@ fn run_from_zip(id: &str, properties: &mut Map<String, Value>, code: Code<'_>) -
     let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" };
     properties.insert("Architectures".into(), json!([architecture]));
     Ok(())
+}
+
+/// What fails comes back as much sooner as the queue hands messages out.
+fn retry_soon(properties: &mut Map<String, Value>, visibility_seconds: u32) {
+    let variables =
+        properties.get_mut("Environment").and_then(|environment| environment.get_mut("Variables"));
+    if let Some(seconds) = variables.and_then(|variables| variables.get_mut("RETRY_AFTER_SECONDS")) {
+        *seconds = (visibility_seconds / 2).clamp(1, 20).to_string().into();
+    }
 }
 
 /// Takes what was dropped out of a resource's `DependsOn`.
@@ -244,6 +257,8 @@ mod tests {
             assert_eq!(properties.get("PackageType"), None);
         }
         assert_eq!(template["Resources"]["EventQueue"]["Properties"]["VisibilityTimeout"], 2);
+        let consumer = &template["Resources"]["ConsumerLambdaFunction"]["Properties"]["Environment"];
+        assert_eq!(consumer["Variables"]["RETRY_AFTER_SECONDS"], "1");
         assert!(local.dropped.iter().any(|dropped| dropped.id == "InputBucketPolicy"));
         // CloudFormation's limit on a template that is in a bucket.
         assert!(local.body.len() < 1_000_000, "{}", local.body.len());

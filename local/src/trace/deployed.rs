@@ -111,5 +111,7 @@ async fn whole(xray: &aws_sdk_xray::Client, id: &str) -> anyhow::Result<Trace> {
         }
     }
     let whole = whole.filter(|trace| !trace.segments().is_empty());
-    whole.with_context(|| format!("X-Ray has no trace {id}: it keeps them for 30 days, and gets none where spans go elsewhere"))
+    whole.with_context(|| {
+        format!("X-Ray has no trace {id}: it keeps them for 30 days, and gets none where spans go elsewhere")
+    })
 }

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn a_line_that_is_still_being_written_is_passed_over() {
         let mut file = NamedTempFile::new().unwrap();
-        let span = serde_json::to_string(&ReceivedSpan { name: "a".into(), ..ReceivedSpan::default() }).unwrap();
+        let span =
+            serde_json::to_string(&ReceivedSpan { name: "a".into(), ..ReceivedSpan::default() }).unwrap();
         write!(file, "{span}\n{span}\n{}", &span[..span.len() / 2]).unwrap();
         let mut names = Vec::new();
         each(&file.path().to_owned(), |span| names.push(span.name)).unwrap();

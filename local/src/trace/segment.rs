@@ -55,7 +55,8 @@ pub(super) fn spans(document: &str) -> serde_json::Result<Vec<ReceivedSpan>> {
 fn add(segment: Segment, outer: &Outer<'_>, spans: &mut Vec<ReceivedSpan>) {
     let mut attributes = attributes(&segment);
     let trace_id = segment.trace_id.as_deref().map_or_else(|| outer.trace_id.to_owned(), plain);
-    let service = ["otel.resource.service.name", "aws.local.service"].iter().find_map(|name| attributes.get(*name));
+    let service =
+        ["otel.resource.service.name", "aws.local.service"].iter().find_map(|name| attributes.get(*name));
     let service = service.map_or(outer.service, String::as_str).to_owned();
     // Of the process, not of the span.
     attributes.retain(|name, _| !name.starts_with("otel.resource."));
@@ -173,12 +174,18 @@ mod tests {
                 "start_time": 1_465_510_280.5, "in_progress": true }],
         });
         let [file, put] = &spans(&document.to_string()).unwrap()[..] else { unreachable!("two spans") };
-        assert_eq!((file.service.as_str(), file.name.as_str(), file.parent.as_deref()), ("processor", "file", Some("a1")));
+        assert_eq!(
+            (file.service.as_str(), file.name.as_str(), file.parent.as_deref()),
+            ("processor", "file", Some("a1"))
+        );
         assert_eq!(file.trace_id, "5759e988bd862e3fe1be46a994272793");
         assert_eq!((file.start, file.end), (1_465_510_280_123_456_000, 1_465_510_281_000_000_000));
         assert_eq!(file.attribute("aws.s3.key"), "in/a.csv");
         assert_eq!(file.attribute("penstock.outcome"), "failed");
-        assert_eq!((file.attribute("penstock.rows.in"), file.attribute("aws.xray.annotations")), ("3", "a, b"));
+        assert_eq!(
+            (file.attribute("penstock.rows.in"), file.attribute("aws.xray.annotations")),
+            ("3", "a, b")
+        );
         assert_eq!(file.error.as_deref(), Some("member 1 is broken"));
         assert_eq!(file.events[0].1["exception.type"], "bad_gzip");
         assert_eq!(file.links, [("5bef4de7ad49b0e87f6ef6c87fc2e700".to_owned(), "c1".to_owned())]);

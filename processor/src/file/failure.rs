@@ -49,6 +49,7 @@ impl File<'_> {
     ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
         let receipt = receipt::failed(&self.source, &self.recipe.reference, failure, self.started_at);
+        let receipt = receipt::of_attempt(receipt, self.attempt);
         let mut last_error = None;
         for tries in 0..MAX_TRIES {
             let condition = match document::read::<Receipt>(store, &object).await? {

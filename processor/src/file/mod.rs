@@ -100,6 +100,8 @@ pub struct File<'a> {
     processor: &'a Processor,
     source: Source,
     recipe: Arc<Loaded>,
+    /// 0, and one more with each replay that an operator asks for.
+    attempt: u32,
     /// The id of the outcome, should it be processed.
     event_id: String,
     started_at: Timestamp,
@@ -128,13 +130,23 @@ pub async fn process_until(
     source: Source,
     give_up: &GiveUp,
 ) -> Result<Outcome, FileError> {
+    process_attempt(processor, source, 0, give_up).await
+}
+
+/// The same, as a later attempt that an operator asked for: what earlier ones made is replaced.
+pub async fn process_attempt(
+    processor: &Processor,
+    source: Source,
+    attempt: u32,
+    give_up: &GiveUp,
+) -> Result<Outcome, FileError> {
     if let Some(reason) = give_up.already() {
         return Err(reason.into());
     }
     let recipe = processor.recipes.choose(&source.key);
-    let event_id = event_id(&source, &recipe.reference.sha256, 0, Status::Processed);
+    let event_id = event_id(&source, &recipe.reference.sha256, attempt, Status::Processed);
     let (started_at, begun) = (Timestamp::now(), Instant::now());
-    let file = File { processor, source, recipe, event_id, started_at, begun, give_up };
+    let file = File { processor, source, recipe, attempt, event_id, started_at, begun, give_up };
     // Whatever uploads there were are closed by the time that this would end it.
     give_up.in_time(Box::pin(file.run())).await?
 }
@@ -147,7 +159,8 @@ impl File<'_> {
     async fn run(&self) -> Result<Outcome, FileError> {
         let place = |key| ObjectRef::new(&self.processor.output_bucket, key);
         let key = &self.source.key;
-        match (clean_key(key), rejects_key(key, &self.event_id), receipt_key(key)) {
+        let output_name = self.recipe.recipe.output_name(key);
+        match (clean_key(&output_name), rejects_key(key, &self.event_id), receipt_key(key)) {
             (Ok(clean), Ok(rejects), Ok(receipt)) => {
                 let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
                 self.run_at(&places).await
@@ -211,6 +224,7 @@ impl File<'_> {
             rejects.size = Some(finished.size);
             rejects.checksum_crc64nvme = Some(finished.checksum_crc64nvme);
         }
+        let receipt = receipt::of_attempt(receipt, self.attempt);
         self.commit_receipt(receipt, found, places).await
     }
 
@@ -233,7 +247,8 @@ impl File<'_> {
 
     fn decide(&self, found: &Found) -> Decision {
         let recipe_sha256 = &self.recipe.reference.sha256;
-        decide(found, &Intent { source: &self.source, recipe_sha256, event_id: &self.event_id })
+        let (source, attempt, event_id) = (&self.source, self.attempt, &self.event_id);
+        decide(found, &Intent { source, recipe_sha256, attempt, event_id })
     }
 
     /// Carries out a decision that needs no work; nothing if it needs some.
@@ -246,7 +261,8 @@ impl File<'_> {
             Decision::Superseded => Some(Outcome::Superseded(NEWER)),
             Decision::Taken { by } => {
                 let message = format!(
-                    "a file of the same key from bucket {by} has the output's name: rename one of them"
+                    "the clean file of another one, from bucket {by}, has the name that this one's would have: rename \
+                     one of them"
                 );
                 Some(self.fail_beside(failure("output_taken", message)).await?)
             }

@@ -98,8 +98,14 @@ impl File<'_> {
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.inspect_ok(count).map_err(io::Error::other));
         let input = std::pin::pin!(timed(input, &waits.input));
-        let writer =
-            outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
+        let writer = outputs::clean_writer(
+            store(),
+            places.clean.clone(),
+            source,
+            &self.event_id,
+            self.recipe.recipe.format,
+            processor.write,
+        );
         let mut clean = ObjectSink { writer, tally, waited: &waits.output };
         let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
         let mut rejects = ObjectSink { writer: rejects, tally, waited: &waits.output };

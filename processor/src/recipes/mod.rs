@@ -38,6 +38,15 @@ pub enum RecipesError {
     /// Recipes are wrong.
     #[error("the recipes are not usable:\n{0}")]
     Faults(#[from] Faults),
+    /// The key is none.
+    #[error("MASK_KEY is malformed: {0}")]
+    MaskKey(String),
+    /// A recipe masks by a key, and there is none.
+    #[error("the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY")]
+    NoMaskKey {
+        /// The recipe.
+        recipe: String,
+    },
     /// The bucket failed.
     #[error(transparent)]
     Document(#[from] common::document::DocumentError),
@@ -85,12 +94,20 @@ impl Recipes {
     /// # Errors
     ///
     /// Any that is wrong keeps all from being used, with everything that is wrong.
-    pub async fn open(place: &RecipesPlace, store: &dyn Store) -> Result<Self, RecipesError> {
+    pub async fn open(
+        place: &RecipesPlace,
+        store: &dyn Store,
+        has_mask_key: bool,
+    ) -> Result<Self, RecipesError> {
         match place {
             RecipesPlace::None => Ok(Self::default()),
-            RecipesPlace::Folder(path) => Ok(Self::fixed(RecipeSet::of_folder(Path::new(path))?)),
+            RecipesPlace::Folder(path) => {
+                let set = RecipeSet::of_folder(Path::new(path))?;
+                set.check_key(has_mask_key)?;
+                Ok(Self::fixed(set))
+            }
             RecipesPlace::Published { bucket, prefix } => {
-                let mut published = Published::new(bucket, prefix);
+                let mut published = Published::new(bucket, prefix, has_mask_key);
                 let set = published.read(store).await?.unwrap_or_default();
                 let watched = Watched { published, looked_at: Instant::now() };
                 Ok(Self { current: RwLock::new(Arc::new(set)), published: Some(watched.into()) })

@@ -43,11 +43,12 @@ pub(super) struct Published {
     bucket: String,
     prefix: String,
     etag: Option<String>,
+    has_mask_key: bool,
 }
 
 impl Published {
-    pub(super) fn new(bucket: &str, prefix: &str) -> Self {
-        Self { bucket: bucket.to_owned(), prefix: prefix.to_owned(), etag: None }
+    pub(super) fn new(bucket: &str, prefix: &str, has_mask_key: bool) -> Self {
+        Self { bucket: bucket.to_owned(), prefix: prefix.to_owned(), etag: None, has_mask_key }
     }
 
     fn object(&self, name: &str) -> ObjectRef {
@@ -75,6 +76,7 @@ impl Published {
             let found = others.iter().find(|(other, _)| other == name).cloned();
             found.ok_or_else(|| format!("{name} is not published beside it"))
         })?;
+        set.check_key(self.has_mask_key)?;
         self.etag = Some(found.etag);
         Ok(Some(set))
     }

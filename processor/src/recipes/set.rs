@@ -125,6 +125,14 @@ impl RecipeSet {
         Arc::clone(chosen.map_or(&self.default, |&at| &self.recipes[at]))
     }
 
+    /// Whether those that mask by a key have one.
+    pub(super) fn check_key(&self, has_mask_key: bool) -> Result<(), RecipesError> {
+        match self.recipes.iter().find(|loaded| !has_mask_key && loaded.recipe.needs_mask_key()) {
+            Some(loaded) => Err(RecipesError::NoMaskKey { recipe: loaded.reference.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.recipes.iter().map(|loaded| loaded.reference.name.as_str())

@@ -71,6 +71,7 @@ impl World {
             max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
             max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
             recipes: common::config::RecipesPlace::None,
+            mask_key: None,
         };
         let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};

@@ -28,6 +28,8 @@ pub(crate) struct GeneratedStore {
     served: Arc<AtomicU64>,
     kept: MemoryStore,
     state: Mutex<State>,
+    /// Held by whoever checks a condition until what it allows is done.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// Each part's length and checksum.
@@ -47,7 +49,13 @@ struct State {
 impl GeneratedStore {
     /// An empty store, whose inputs are made by `make`.
     pub(crate) fn new(make: Make) -> Self {
-        Self { make, served: Arc::default(), kept: MemoryStore::new(), state: Mutex::default() }
+        Self {
+            make,
+            served: Arc::default(),
+            kept: MemoryStore::new(),
+            state: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Bytes of inputs that were handed out, those asked for again included.
@@ -100,7 +108,8 @@ impl GeneratedStore {
         Written { etag, version_id: None }
     }
 
-    fn remember(state: &mut State, new: NewObject, size: u64, crc64nvme: u64, etag: String) -> Written {
+    /// An output that is too large to keep, in the place of whatever was there.
+    fn remember(&self, new: NewObject, size: u64, crc64nvme: u64, etag: String) -> Written {
         let meta = ObjectMeta {
             etag: etag.clone(),
             size,
@@ -108,7 +117,8 @@ impl GeneratedStore {
             metadata: new.metadata,
             checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
         };
-        state.outputs.insert(new.object, meta);
+        self.kept.delete(&new.object.bucket, &new.object.key);
+        self.state().outputs.insert(new.object, meta);
         Written { etag, version_id: None }
     }
 }
@@ -168,14 +178,18 @@ impl Store for GeneratedStore {
         {
             return Ok(self.put_input(new, input));
         }
+        let is_small = payload.length <= KEPT_BYTES;
+        if !is_small {
+            verified(&payload, &format!("put {}", new.object))?;
+        }
+        let _writing = self.writing.lock().await;
         self.check(&new.object, condition).await?;
-        if payload.length <= KEPT_BYTES {
+        if is_small {
             self.state().outputs.remove(&new.object);
             return self.kept.put(new, payload, &Condition::Always).await;
         }
-        verified(&payload, &format!("put {}", new.object))?;
         let etag = format!("{:016x}{:016x}", payload.crc64nvme, payload.length);
-        Ok(Self::remember(&mut self.state(), new.clone(), payload.length, payload.crc64nvme, etag))
+        Ok(self.remember(new.clone(), payload.length, payload.crc64nvme, etag))
     }
 
     async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
@@ -210,12 +224,12 @@ impl Store for GeneratedStore {
     ) -> Result<Written, StoreError> {
         let refuse =
             |why: &str| StoreError::new(ErrorKind::Permanent, format!("complete {}: {why}", upload.object));
+        let _writing = self.writing.lock().await;
         if let Some(written) = self.state().completed.get(&upload.id) {
             return Ok(written.clone());
         }
         self.check(&upload.object, condition).await?;
-        let mut state = self.state();
-        let found = state.uploads.get(&upload.id).cloned();
+        let found = self.state().uploads.get(&upload.id).cloned();
         let (new, held) = found.ok_or_else(|| StoreError::new(ErrorKind::NotFound, "no such upload"))?;
         let (mut size, mut whole, mut etags) = (0, None, Vec::new());
         for part in parts {
@@ -228,10 +242,10 @@ impl Store for GeneratedStore {
         if whole != Some(crc64nvme) || parts.len() != held.len() {
             return Err(refuse("the checksum does not match"));
         }
-        state.uploads.remove(&upload.id);
+        self.state().uploads.remove(&upload.id);
         let etag = format!("{:032x}-{}", crc64_nvme(&etags), parts.len());
-        let written = Self::remember(&mut state, new, size, crc64nvme, etag);
-        state.completed.insert(upload.id.clone(), written.clone());
+        let written = self.remember(new, size, crc64nvme, etag);
+        self.state().completed.insert(upload.id.clone(), written.clone());
         Ok(written)
     }
 
@@ -270,7 +284,7 @@ mod tests {
 
     fn new(bucket: &str, key: &str, made: &str) -> NewObject {
         let metadata = [("made".to_owned(), made.to_owned())].into();
-        NewObject { object: ObjectRef::new(bucket, key), input_type: "", metadata }
+        NewObject { object: ObjectRef::new(bucket, key), content_type: "", metadata }
     }
 
     #[tokio::test]

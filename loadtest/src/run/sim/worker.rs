@@ -11,10 +11,12 @@ use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use common::aws;
 use common::config::{ConsumerConfig, DEFAULT_MAX_COMPRESSION_RATIO, DEFAULT_MAX_DECOMPRESSED_BYTES};
-use common::config::{ProcessorConfig, environment};
+use common::config::{Prices, ProcessorConfig, RecipesPlace, environment};
+use common::queue::MemoryQueues;
 use common::store::{S3Store, Store, TracedStore};
 use common::topic::{Message, PublishError, Topic};
 use common::trace::{self, Destination};
+use consumer::notify::Notifier;
 use consumer::{Consumer, Invocation};
 use lambda_runtime::LambdaEvent;
 use processor::{Processor, handler};
@@ -91,10 +93,8 @@ fn say(said: &Said) -> anyhow::Result<()> {
 /// Invokes the function for each line of standard input.
 pub(crate) async fn serve(args: &Args) -> anyhow::Result<()> {
     trace::start(args.function.name(), &Destination::from_lookup(environment), None);
-    let client = || aws::s3_client_at(&args.endpoint, ACCESS_KEY, SECRET_KEY);
-    let s3 = S3Store::new(client()).fetching_through(client());
-    let store: Arc<dyn Store> = Arc::new(TracedStore::new(Arc::new(s3)));
-    let function = Running::new(args, store);
+    let s3 = S3Store::new(aws::s3_client_at(&args.endpoint, ACCESS_KEY, SECRET_KEY));
+    let function = Running::new(args, s3);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.context("read an event")? {
         let job = serde_json::from_str(&line).context("understand an event")?;
@@ -112,7 +112,8 @@ enum Running {
 }
 
 impl Running {
-    fn new(args: &Args, store: Arc<dyn Store>) -> Self {
+    fn new(args: &Args, s3: S3Store) -> Self {
+        let store: Arc<dyn Store> = Arc::new(TracedStore::new(Arc::new(s3.clone())));
         match args.function {
             Function::Processor => {
                 let config = ProcessorConfig {
@@ -121,6 +122,8 @@ impl Running {
                     memory_budget_mib: args.memory,
                     max_decompressed_bytes: DEFAULT_MAX_DECOMPRESSED_BYTES,
                     max_compression_ratio: DEFAULT_MAX_COMPRESSION_RATIO,
+                    recipes: RecipesPlace::None,
+                    mask_key: None,
                 };
                 let mut processor = Processor::new(&config, "sim".into(), store, Arc::new(SaidAloud));
                 // Standard output is for the answers.
@@ -134,8 +137,14 @@ impl Running {
                     alert_topic_arn: None,
                     claim_lease: CLAIM_LEASE,
                     max_receives: MAX_RECEIVES,
+                    first_pause: Duration::from_secs(1),
+                    notifications: None,
+                    region: None,
+                    prices: Prices::default(),
                 };
-                Self::Consumer(Box::new(Consumer::new(store, None, &config).emitting(|_| {})))
+                let queues = Arc::new(MemoryQueues::default());
+                let consumer = Consumer::new(store, Arc::new(s3), queues, Notifier::silent(), &config);
+                Self::Consumer(Box::new(consumer.emitting(|_| {})))
             }
         }
     }

@@ -454,6 +454,7 @@ fn processor(gate: Arc<Gate>, parts: bool, is_slow: bool) -> Processor {
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
         recipes: common::config::RecipesPlace::None,
+        mask_key: None,
     };
     let mut processor = Processor::new(&config, "model".into(), gate.clone(), gate);
     processor.emit = |_| {};
