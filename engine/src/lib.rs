@@ -5,6 +5,7 @@
 //! # Layout
 //!
 //! - [`run`](run()): one file from first byte to last. Read this first: it narrates the flow.
+//! - `flow`: text on its way through the rows into the sinks.
 //! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and the like.
 //! - `sample`: its first bytes, and what they say of all of it; `encoding`: which one it is, and UTF-8 of it; `sniff`:
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
@@ -26,6 +27,7 @@ mod encode;
 mod encoding;
 mod error;
 mod fields;
+mod flow;
 mod header;
 mod inflate;
 mod line_end;

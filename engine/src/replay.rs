@@ -10,7 +10,8 @@ use futures::Stream;
 use serde::Deserialize;
 
 use crate::dialect::{Reading, Told};
-use crate::run::{Flow, breathe};
+use crate::flow::Flow;
+use crate::run::breathe;
 use crate::sample::{Look, Sample};
 use crate::text::Text;
 use crate::{BadFile, Compression, EngineError, Options, Sink, Summary};
