@@ -145,7 +145,7 @@ fn header_reading(
 ) -> Result<Reading, EngineError> {
     let reading = &found.sniffed.reading;
     let is_one_column =
-        found.sniffed.names <= 1 && reading.header_lines <= 1 && reading.width.is_none_or(|width| width <= 1);
+        found.sniffed.names <= 1 && reading.header_lines == 1 && reading.width.is_none_or(|width| width <= 1);
     if is_one_column && options.told.delimiter.is_some() {
         let told = Told { delimiter: None, ..options.told.clone() };
         let untold = sample.look(&Options { told, ..options.clone() }, is_plain)?;
