@@ -38,7 +38,7 @@ enum Raw {
 
 /// As a rejects file has it; what is left out here is said anew.
 #[derive(Deserialize)]
-struct Line {
+struct Reject {
     line: u64,
     byte_offset: u64,
     byte_length: Option<u64>,
@@ -58,7 +58,7 @@ impl Replayed {
             }
             _ => format!("it is not JSON (column {})", error.column()),
         };
-        let Line { line, byte_offset, byte_length, raw, raw_encoding } =
+        let Reject { line, byte_offset, byte_length, raw, raw_encoding } =
             serde_json::from_slice(line).map_err(fault)?;
         let decoded = |raw: String| {
             let bytes = STANDARD.decode(raw).map_err(|_no_base64| "its `raw` is not base64".to_owned())?;

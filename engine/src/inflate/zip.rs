@@ -120,17 +120,16 @@ where
 {
     let mut magic = [0; 4];
     read(reader, &mut magic).await?;
-    let crc = match crc {
-        Some(crc) => crc,
-        None => {
-            // The signature of a descriptor may be missing.
-            let mut sum = magic;
-            if &magic == DESCRIPTOR {
-                read(reader, &mut sum).await?;
-            }
-            magic = pass_sizes(reader, seen).await?;
-            u32::from_le_bytes(sum)
+    let crc = if let Some(crc) = crc {
+        crc
+    } else {
+        // The signature of a descriptor may be missing.
+        let mut sum = magic;
+        if &magic == DESCRIPTOR {
+            read(reader, &mut sum).await?;
         }
+        magic = pass_sizes(reader, seen).await?;
+        u32::from_le_bytes(sum)
     };
     if crc == seen.crc {
         Ok(magic)

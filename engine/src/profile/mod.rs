@@ -43,13 +43,12 @@ impl Profile {
         while at < text.len() {
             let mut column = 0;
             loop {
-                let next = match text.get(at) {
-                    Some(b'"') => self.observe_quoted(column, text, at + 1),
-                    _ => {
-                        let end = at + field_length(&text[at..]);
-                        self.observe_field(column, &text[at..end]);
-                        end
-                    }
+                let next = if text.get(at) == Some(&b'"') {
+                    self.observe_quoted(column, text, at + 1)
+                } else {
+                    let end = at + field_length(&text[at..]);
+                    self.observe_field(column, &text[at..end]);
+                    end
                 };
                 column += 1;
                 at = next + 1;
@@ -106,6 +105,8 @@ fn field_length(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn profile(text: &str) -> Vec<ColumnProfile> {
@@ -123,9 +124,8 @@ mod tests {
             let day = format!("2024-02-{:02}", row % 29 + 1);
             let note = ["", "NULL", "\"a, \"\"b\"\"\"", "zebra"][usize::try_from(row % 4).unwrap()];
             let ok = if row % 2 == 0 { "true" } else { "False" };
-            text.push_str(&format!("{},{}.5,{day},{day}T12:00:00Z,{ok},{note}\n", row * 3 - 1000, row % 10));
+            writeln!(text, "{},{}.5,{day},{day}T12:00:00Z,{ok},{note}", row * 3 - 1000, row % 10).unwrap();
         }
-        let text = text.replace("-1000", "-1000");
         let columns = profile(&text);
         let told: Vec<_> = columns.iter().map(|column| (column.name.as_str(), column.kind)).collect();
         assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     fn many_values_are_estimated_and_never_held() {
         let mut text = String::from("a\n");
         for value in 0..200_000 {
-            text.push_str(&format!("value {value}\n"));
+            writeln!(text, "value {value}").unwrap();
         }
         let estimate = profile(&text)[0].distinct_estimate;
         assert!((190_000..210_000).contains(&estimate), "{estimate}");

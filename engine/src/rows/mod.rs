@@ -58,6 +58,7 @@ pub(crate) struct Tally {
 }
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Rows {
     reading: Reading,
     policies: Policies,
