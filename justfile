@@ -125,8 +125,25 @@ pollock DIR: pollock-tools
     cargo build --release -p local --bin penstock
     {{pollock_tools}}/bin/python engine/benches/pollock.py {{DIR}} target/release/penstock
 
-# What takes hours: the benchmarks up to 64 GB, each stage of the engine, and images: the other architecture's, and compiled inside
-nightly: (bench "--full") image-tools
+# The engine, the finding of dialects and the reading of events under a fuzzer, so many seconds each
+fuzz SECONDS="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # As cargo-fuzz builds without a sanitizer: the code has no `unsafe`, and a stable compiler will do.
+    export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+        -Cllvm-args=-sanitizer-coverage-trace-compares"
+    host="$(rustc -vV | sed -n 's/^host: //p')"
+    cargo build --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host" --features event
+    for target in engine dialect event; do
+        mkdir -p "target/fuzz/corpus/$target"
+        "target/fuzz/$host/release/$target" -max_total_time={{SECONDS}} -rss_limit_mb=1024 -malloc_limit_mb=256 \
+            -print_final_stats=1 -artifact_prefix="target/fuzz/$target-" "target/fuzz/corpus/$target" "fuzz/corpus/$target"
+    done
+
+# What takes hours: the benchmarks up to 64 GB, each stage of the engine, half an hour of each fuzzer, and images: the other
+# architecture's, and compiled inside
+nightly: (bench "--full") (fuzz "1800") image-tools
     cargo bench -p engine
     {{images}}/bin/python docker/images check --arch {{ if arch() == "aarch64" { "x86_64" } else { "arm64" } }}
     {{images}}/bin/python docker/images check --inside

@@ -80,7 +80,7 @@ fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options:
         let chunks = (0..file.len()).step_by(CHUNK_BYTES);
         let chunks = chunks.map(|at| Ok(file.slice(at..file.len().min(at + CHUNK_BYTES))));
         let (mut clean, mut rejects) = (Counted::default(), Counted::default());
-        let run = engine::run(futures::stream::iter(chunks), &mut clean, &mut rejects, &options);
+        let run = engine::run(futures::stream::iter(chunks), &mut clean, &mut rejects, options);
         let summary = runtime.block_on(run).unwrap();
         assert_eq!(summary.decompressed_bytes, text_bytes as u64);
         (clean.0, rejects.0)
@@ -186,6 +186,35 @@ fn recipe_filter(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 20)]
 fn recipe_hash(bencher: Bencher<'_, '_>) {
     recipe(bencher, json!({ "mask": { "a": "hash" } }));
+}
+
+/// Rows of nine fields of one type, to be profiled; `--sample-count` and the like see `plain` and `found` for none.
+#[divan::bench(args = ["integers", "numbers", "booleans", "dates", "timestamps", "words", "nulls", "quoted"], sample_count = 10)]
+fn profiled(bencher: Bencher<'_, '_>, kind: &str) {
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut text = b"a,b,c,d,e,f,g,h,i\n".to_vec();
+    while text.len() < TEXT_BYTES {
+        for column in 0..9 {
+            let comma = if column == 0 { "" } else { "," };
+            let (one, two) = (random.u32(0..1_000_000), random.u32(0..28));
+            match kind {
+                "integers" => write!(text, "{comma}{one}"),
+                "numbers" => write!(text, "{comma}{one}.{two}"),
+                "booleans" => write!(text, "{comma}{}", one % 2 == 0),
+                "dates" => write!(text, "{comma}20{:02}-03-{:02}", two, two + 1),
+                "timestamps" => {
+                    write!(text, "{comma}2024-03-{:02}T12:{:02}:{:02}.5Z", two + 1, one % 60, two)
+                }
+                "words" => write!(text, "{comma}word{one}"),
+                "nulls" => write!(text, "{comma}{}", ["NULL", "", "NA"][two as usize % 3]),
+                _ => write!(text, "{comma}\"a, \"\"{one}\"\"\""),
+            }
+            .unwrap();
+        }
+        text.push(b'\n');
+    }
+    let options = Options { told: Told::rfc4180(), profile: true, ..Options::default() };
+    run_with(bencher, text.clone(), text.len(), options);
 }
 
 #[divan::bench(sample_count = 20)]
