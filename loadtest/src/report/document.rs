@@ -170,15 +170,15 @@ pub struct Totals {
 pub struct Repeats {
     /// Files that an event named again: published again from their receipt.
     pub republished: u64,
-    /// Events that something newer had replaced.
+    /// Events that something newer was found to have replaced once the file was looked at.
     pub superseded: u64,
-    /// Invocations of the processor that failed, for Lambda to try again.
+    /// Invocations of the processor that failed, for Lambda to try again; one that was killed tells nobody.
     pub processor_retries: u64,
     /// Messages that were found done before.
     pub done_before: u64,
     /// Messages that were put back.
     pub consumer_retries: u64,
-    /// Requests to S3 that the processor made again.
+    /// Requests to S3 that the processor made again, beyond the SDK's own tries.
     pub request_retries: u64,
 }
 

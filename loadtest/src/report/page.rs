@@ -252,7 +252,7 @@ fn repeats(page: &mut Page, run: &Run) {
             ("events of files that were done before", republished),
             ("events that something newer had replaced", superseded),
             ("invocations of the processor that failed and were tried again", processor_retries),
-            ("requests to S3 that the processor made again", request_retries),
+            ("requests to S3 that the processor made again, beyond the SDK's own tries", request_retries),
             ("messages that were done before", done_before),
             ("messages that were put back", consumer_retries),
         ];
