@@ -174,7 +174,8 @@ impl Deployed {
     pub(crate) async fn repeat_message(&self, body: String, traceparent: &str) -> anyhow::Result<()> {
         if self.stack.is_some() && self.chaos.is_due(Fault::Duplicate) {
             self.chaos.count(Fault::Duplicate);
-            let trace = MessageAttributeValue::builder().data_type("String").string_value(traceparent).build()?;
+            let trace =
+                MessageAttributeValue::builder().data_type("String").string_value(traceparent).build()?;
             let send = self.clients.sqs.send_message().queue_url(&self.outputs.event_queue_url);
             let send = send.message_body(body).message_attributes(TRACEPARENT, trace);
             send.send().await.context("send a message again")?;
