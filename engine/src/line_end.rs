@@ -15,6 +15,15 @@ pub(crate) enum LineEnd {
     Unknown,
 }
 
+/// Whether nothing behind the first `window` bytes can change how they are read: they are the last, or they end with a
+/// `\r` that no `\n` follows.
+pub(crate) fn is_whole(input: &[u8], window: usize, last: bool) -> bool {
+    match input.get(window) {
+        None => last,
+        Some(next) => *next != b'\n' && input[..window].ends_with(b"\r"),
+    }
+}
+
 impl Terminator {
     /// Whether a line ends at the start of `input`.
     pub(crate) fn at(self, input: &[u8], last: bool) -> LineEnd {

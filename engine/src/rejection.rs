@@ -113,7 +113,16 @@ pub(crate) enum Message<'a> {
         header: usize,
         row: usize,
     },
-    UnclosedQuote,
+    /// A quote that is still open where the longest record would end.
+    RunawayQuote {
+        max_record_bytes: usize,
+    },
+    /// A quote that is still open at the end of the file.
+    OpenQuote,
+    /// A quote that closes so many lines below, where the row has another width.
+    QuoteReaches {
+        lines: u64,
+    },
     TooLong {
         max_record_bytes: usize,
     },
@@ -126,15 +135,37 @@ pub(crate) enum Message<'a> {
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Width { header, row } => write!(f, "the header has {header} fields, this row has {row}"),
-            Self::UnclosedQuote => {
-                f.write_str("a quote opens in this line and does not close within the longest record")
+            Self::Width { header, row } if row < header => {
+                write!(f, "the header has {header} fields, this row has {row}: add the others, or let it be padded")
             }
-            Self::TooLong { max_record_bytes } => {
-                write!(f, "a record that starts in this line is longer than {max_record_bytes} bytes")
+            Self::Width { header, row } => write!(
+                f,
+                "the header has {header} fields, this row has {row}: put a field that has a delimiter in it in quotes"
+            ),
+            Self::RunawayQuote { max_record_bytes } => write!(
+                f,
+                "a quote opens in this line and does not close within {max_record_bytes} bytes, the most a record may \
+                 have: close it, double it if it is text, or allow longer records"
+            ),
+            Self::OpenQuote => f.write_str(
+                "a quote opens in this line and does not close before the file ends: close it, or double it if it is \
+                 text",
+            ),
+            Self::QuoteReaches { lines } => write!(
+                f,
+                "a quote opens in this line and closes {lines} lines below, which gives a row of another width: close \
+                 it, or double it if it is text"
+            ),
+            Self::TooLong { max_record_bytes } => write!(
+                f,
+                "a record that starts in this line is longer than {max_record_bytes} bytes: allow longer records"
+            ),
+            Self::InvalidEncoding => f.write_str(
+                "the row has bytes that the file's encoding does not have: write them in it, or let them be replaced",
+            ),
+            Self::NulByte => {
+                f.write_str("the row has a zero byte: take it out, or let zero bytes be removed")
             }
-            Self::InvalidEncoding => f.write_str("the row has bytes that the file's encoding does not have"),
-            Self::NulByte => f.write_str("the row has a zero byte"),
             Self::Recipe(message) => f.write_str(message),
         }
     }

@@ -81,7 +81,7 @@ impl Sample {
 impl Look {
     /// The dialect, once the file was read by it.
     pub(crate) fn dialect(self, tally: &Tally) -> Dialect {
-        let Sniffed { reading, structure, header } = self.sniffed;
+        let Sniffed { reading, structure, header, .. } = self.sniffed;
         Dialect {
             delimiter: reading.delimiter,
             quote: reading.quote,
@@ -93,6 +93,7 @@ impl Look {
             header_lines: tally.header_lines,
             header: tally.named,
             preamble_lines: tally.preamble_lines,
+            footnote_lines: tally.footnote_lines,
             comment_lines: tally.comment_lines,
             renamed: tally.renamed.clone(),
             rows_mended: tally.rows_mended,

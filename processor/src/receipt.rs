@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use common::contract::{
-    ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
-    Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
+    ByteCounts, ByteSpans, Column, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt,
+    RecipeRef, Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Comment, Escape, Reason, Summary};
+use engine::{BadFile, Bound, ColumnProfile, Comment, Escape, Reason, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -49,6 +49,7 @@ pub fn processed(
             },
         },
         outputs,
+        columns: summary.columns.iter().map(column).collect(),
         warnings: counted(&summary.warnings),
         rejects: rejects.map(|(bucket, key)| Rejects {
             bucket,
@@ -112,6 +113,27 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
     }
 }
 
+fn column(found: &ColumnProfile) -> Column {
+    let bound = |bound: &Option<Bound>| {
+        bound.as_ref().map(|bound| match bound {
+            Bound::Integer(value) => (*value).into(),
+            Bound::Number(value) => (*value).into(),
+            Bound::Text(text) => text.as_str().into(),
+        })
+    };
+    Column {
+        name: found.name.clone(),
+        kind: found.kind.map(|kind| kind.name().to_owned()),
+        share: found.share,
+        nulls: found.nulls,
+        empties: found.empties,
+        min: bound(&found.min),
+        max: bound(&found.max),
+        longest: found.longest,
+        distinct_estimate: found.distinct_estimate,
+    }
+}
+
 fn dialect(found: &engine::Dialect) -> Dialect {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let renamed =
@@ -130,6 +152,7 @@ fn dialect(found: &engine::Dialect) -> Dialect {
         header: found.header_lines > 0,
         header_lines: found.header_lines,
         preamble_lines: found.preamble_lines,
+        footnote_lines: found.footnote_lines,
         comment: match &found.comment {
             Comment::Prefix(prefix) => Some(text(prefix)),
             Comment::None => None,

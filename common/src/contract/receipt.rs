@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Column, Source};
 
 /// The version of the receipt's layout.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -40,9 +40,9 @@ pub struct Receipt {
     /// Rows in the outputs that violate the recipe's schema, where it only counts them, by what is wrong first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub warnings: BTreeMap<String, u64>,
-    /// The columns' profile.
+    /// What the output's columns hold, the first thousand of them; empty unless that was asked for.
     #[serde(default)]
-    pub columns: Vec<serde_json::Value>,
+    pub columns: Vec<Column>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// How long it took.
@@ -115,6 +115,9 @@ pub struct Dialect {
     pub header_lines: u64,
     /// Lines before the header that are no data.
     pub preamble_lines: u64,
+    /// Lines behind the table that are no data.
+    #[serde(default)]
+    pub footnote_lines: u64,
     /// What begins a comment; absent where nothing does.
     #[serde(default)]
     pub comment: Option<String>,

@@ -23,6 +23,7 @@ mod work;
 
 use std::sync::Arc;
 
+pub(crate) use check::Violation;
 pub use file::{
     CompressionWord, DeriveWord, FormatWord, OnViolation, OutputWord, QuotingWord, RaggedWord, RecipeFile,
     RejectsWord,
@@ -63,6 +64,8 @@ pub struct Recipe {
     pub policies: Policies,
     /// The longest record, if it says so.
     pub max_record_bytes: Option<usize>,
+    /// Whether the output's columns are profiled.
+    pub profile: bool,
     /// What it does to rows; nothing if they stay as they are.
     pub work: Option<Arc<Work>>,
     /// The output's compression, if it says so.
@@ -114,6 +117,7 @@ impl Recipe {
                 .is_some_and(|output| output.format != FormatWord::Csv || output.compression.is_some()),
             told,
             policies: policies(file),
+            profile: file.profile.unwrap_or_default(),
             max_record_bytes: file.max_record_bytes.as_ref().map(|size| size.0),
         };
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
@@ -161,6 +165,7 @@ impl Recipe {
     pub fn apply(&self, options: &mut Options) {
         options.told = self.told.clone();
         options.policies = self.policies;
+        options.profile = self.profile;
         options.work.clone_from(&self.work);
         options.output_compression = self.compression.or(options.output_compression);
         options.max_record_bytes = self.max_record_bytes.unwrap_or(options.max_record_bytes);
@@ -176,6 +181,7 @@ fn told(file: &RecipeFile) -> Told {
         terminator: file.terminator,
         header_lines: file.header_lines,
         preamble_lines: file.preamble_lines,
+        footnote_lines: file.footnote_lines,
         comment: file.comment.as_ref().map(|word| word.0.clone()),
         trusts_header: false,
     }

@@ -133,6 +133,11 @@ impl Pattern {
     pub(super) fn read(&self, text: &[u8]) -> Option<Value> {
         let read = BrokenDownTime::parse(&self.text, text).ok()?;
         let offset = read.offset().and_then(|offset| i16::try_from(offset.seconds() / 60).ok());
+        // Python's %Y has four digits.
+        if let Some(year) = read.year().filter(|year| self.text.contains("%Y") && *year < 1000) {
+            let digits = format!("{year:04}");
+            text.windows(4).find(|window| *window == digits.as_bytes())?;
+        }
         match self.kind {
             Temporal::Date => read.to_date().ok().map(Value::Date),
             Temporal::Time => read.to_time().ok().map(|time| Value::Time(time, offset)),
@@ -220,6 +225,8 @@ mod tests {
         let pattern = Pattern::new("%d.%m.%Y", Temporal::Date).unwrap();
         assert_eq!(pattern.read(b"5.11.2026"), Some(Value::Date(date(2026, 11, 5))));
         assert_eq!(pattern.read(b"31.11.2026"), None);
+        assert_eq!(pattern.read(b"05.11.26"), None);
+        assert_eq!(pattern.read(b"05.11.0026"), Some(Value::Date(date(26, 11, 5))));
         assert_eq!(pattern.read(b"05.11.2026 "), None);
         let pattern = Pattern::new("%Y%m%d %H%M%z", Temporal::DateTime).unwrap();
         assert_eq!(

@@ -92,6 +92,91 @@ fn a_zip_of_one_file_is_read_whatever_the_chunks() {
     }
 }
 
+/// How the sizes of a zip's entry are told: before it, or behind it in 32 or 64 bits, with a signature or without.
+#[derive(Clone, Copy, PartialEq)]
+enum Sizes {
+    Before,
+    Behind32,
+    Behind64,
+    Unsigned32,
+    Unsigned64,
+}
+
+/// An entry as other programs write it; deflated, unless it is empty and `sizes` are told before it.
+fn entry(name: &str, content: &[u8], deflated: bool, sizes: Sizes) -> Vec<u8> {
+    let mut packed = Vec::new();
+    if deflated {
+        let mut encoder = flate2::write::DeflateEncoder::new(&mut packed, flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap();
+    } else {
+        packed.extend_from_slice(content);
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    let known = |value: u32| if sizes == Sizes::Before { value } else { 0 };
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+    let mut out = b"PK\x03\x04".to_vec();
+    for short in [20, if sizes == Sizes::Before { 0 } else { 8 }, if deflated { 8 } else { 0 }, 0, 0u16] {
+        out.extend_from_slice(&short.to_le_bytes());
+    }
+    for long in [crc.sum(), length(&packed), length(content)] {
+        out.extend_from_slice(&known(long).to_le_bytes());
+    }
+    out.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&packed);
+    if matches!(sizes, Sizes::Behind32 | Sizes::Behind64) {
+        out.extend_from_slice(b"PK\x07\x08");
+    }
+    if sizes != Sizes::Before {
+        out.extend_from_slice(&crc.sum().to_le_bytes());
+        for size in [length(&packed), length(content)] {
+            match sizes {
+                Sizes::Behind64 | Sizes::Unsigned64 => out.extend_from_slice(&u64::from(size).to_le_bytes()),
+                _ => out.extend_from_slice(&size.to_le_bytes()),
+            }
+        }
+    }
+    out
+}
+
+/// A directory is not looked at.
+const DIRECTORY: &[u8] = b"PK\x01\x02 of which only the length matters: 46 bytes and more";
+
+#[test]
+fn entries_that_are_none_of_the_data_are_passed_over_however_they_are_written() {
+    let all = [Sizes::Before, Sizes::Behind32, Sizes::Behind64, Sizes::Unsigned32, Sizes::Unsigned64];
+    for sizes in all {
+        for deflated in [false, true] {
+            let folder = entry("folder/", b"", deflated, sizes);
+            let mac = entry("__MACOSX/folder/._a.csv", b"Mac OS X", true, sizes);
+            let file = entry("folder/a.csv", TEXT, true, sizes);
+            let zip = [&folder, &folder, &mac, &file, &mac, &folder, DIRECTORY].concat();
+            for chunks in [&[][..], &[1], &[3, 0, 11]] {
+                let ran = run_chunked(&zip, chunks, &Options::default()).unwrap();
+                assert_eq!(gunzip(&ran.output), CLEAN);
+                assert_eq!(ran.summary.input_bytes, zip.len() as u64);
+            }
+            let two = [&folder, &file, &folder, &file, DIRECTORY].concat();
+            assert!(run_bad(&two).message.contains("more than one file"));
+        }
+    }
+    let large = entry("__MACOSX/._a.csv", &[b'x'; 3 << 20], true, Sizes::Behind32);
+    assert!(run_bad(&[&large, DIRECTORY].concat()).message.contains("more than one file"));
+}
+
+#[test]
+fn a_descriptor_that_does_not_fit_its_file_fails_it() {
+    let good = entry("a.csv", TEXT, true, Sizes::Behind32);
+    for at in good.len() - 12..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert_eq!(run_bad(&[&bad, DIRECTORY].concat()).code, "corrupt_zip", "byte {at}");
+    }
+}
+
 #[test]
 fn a_zip_that_is_none_of_one_csv_is_refused_with_the_reason() {
     for (file, reason) in [

@@ -31,6 +31,9 @@ pub(super) struct DialectArgs {
     /// Lines above the header that are no part of the table
     #[arg(long, value_name = "N")]
     preamble_lines: Option<u64>,
+    /// Lines at the end of the file that are no part of the table; 0 if there are none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
+    footnote_lines: Option<u64>,
     /// What begins a line that is a comment, or `none`
     #[arg(long, value_name = "TEXT|none", value_parser = words::comment)]
     comment: Option<Comment>,
@@ -129,6 +132,7 @@ impl DialectArgs {
             terminator: terminator.or(told.terminator),
             header_lines: self.header_lines.or(told.header_lines),
             preamble_lines: self.preamble_lines.or(told.preamble_lines),
+            footnote_lines: self.footnote_lines.or(told.footnote_lines),
             comment: self.comment.clone().or(told.comment),
             trusts_header: told.trusts_header,
         }
@@ -197,7 +201,11 @@ pub(super) fn unusual(dialect: &Dialect) -> Vec<String> {
     if dialect.encoding != "utf-8" {
         told.push(dialect.encoding.clone());
     }
-    for (lines, what) in [(dialect.preamble_lines, "preamble"), (dialect.comment_lines, "comment")] {
+    for (lines, what) in [
+        (dialect.preamble_lines, "preamble"),
+        (dialect.comment_lines, "comment"),
+        (dialect.footnote_lines, "footnote"),
+    ] {
         if lines > 0 {
             told.push(format!("{lines} {what} line{}", if lines == 1 { "" } else { "s" }));
         }
