@@ -151,8 +151,8 @@ fn latency(page: &mut Page, run: &Run) {
         [name.to_owned()].into_iter().chain(times).collect::<Vec<_>>()
     };
     let rows: Vec<Vec<String>> = [
-        run.to_receipt().map(|times| row("upload → receipt", times)),
-        run.to_catalogue().map(|times| row("upload → catalogue", times)),
+        run.to_receipt().map(|times| row("→ receipt", times)),
+        run.to_catalogue().map(|times| row("→ catalogue", times)),
     ]
     .into_iter()
     .flatten()
