@@ -89,8 +89,8 @@ pub(crate) struct Rows {
     given_up: u64,
     /// A recipe's work on the rows.
     worker: Option<Box<Worker>>,
-    /// Whether rejects hold no bytes of rows.
-    withholds: bool,
+    /// What rejects hold of rows.
+    holding: Holding,
     pub(crate) tally: Tally,
 }
 
@@ -105,6 +105,13 @@ pub(crate) struct Progress {
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
 pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
+/// What rejects hold of a row: its bytes, or its place alone.
+#[derive(Clone, Copy)]
+enum Holding {
+    Raw,
+    Place,
+}
 
 /// Which rows go to the output byte for byte.
 struct Verbatim {
@@ -144,7 +151,7 @@ impl Rows {
             open: None,
             given_up: 0,
             worker: None,
-            withholds: false,
+            holding: Holding::Raw,
             tally: Tally::default(),
             reading,
             policies,
@@ -314,7 +321,10 @@ impl Rows {
         self.line += rejection.lines;
         *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
         let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
-        let rejection = if self.withholds { &withheld } else { rejection };
+        let rejection = match self.holding {
+            Holding::Raw => rejection,
+            Holding::Place => &withheld,
+        };
         rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
         self.check_rejects(false)
     }

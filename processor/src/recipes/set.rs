@@ -156,7 +156,8 @@ mod tests {
     use super::*;
 
     fn set(files: &[(&str, &str)]) -> Result<RecipeSet, String> {
-        let files: Vec<(String, String)> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        let files: Vec<(String, String)> =
+            files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
         RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there")))
             .map_err(|faults| faults.to_string())
     }

@@ -104,7 +104,8 @@ fn the_recipes_that_the_image_brings_are_right() {
 }
 
 fn set(files: &[(&str, &str)]) -> RecipeSet {
-    let files: Vec<(String, String)> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+    let files: Vec<(String, String)> =
+        files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
     RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there"))).unwrap()
 }
 
