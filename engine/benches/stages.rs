@@ -59,7 +59,7 @@ fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Optio
         bencher,
         file,
         text_bytes,
-        Options { output_compression: output, told: Told::rfc4180(), ..Options::default() },
+        &Options { output_compression: output, told: Told::rfc4180(), ..Options::default() },
     );
 }
 
@@ -73,7 +73,7 @@ fn run_told(
     run_with(bencher, file, text_bytes, &Options { output_compression: output, told, ..Options::default() });
 }
 
-fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: Options) {
+fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: &Options) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let file = Bytes::from(file);
     bencher.counter(BytesCount::new(text_bytes)).bench_local(|| {
