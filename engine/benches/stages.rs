@@ -59,7 +59,7 @@ fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Optio
         bencher,
         file,
         text_bytes,
-        Options { output_compression: output, told: Told::rfc4180(), ..Options::default() },
+        &Options { output_compression: output, told: Told::rfc4180(), ..Options::default() },
     );
 }
 
@@ -70,17 +70,17 @@ fn run_told(
     output: Option<Compression>,
     told: Told,
 ) {
-    run_with(bencher, file, text_bytes, Options { output_compression: output, told, ..Options::default() });
+    run_with(bencher, file, text_bytes, &Options { output_compression: output, told, ..Options::default() });
 }
 
-fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: Options) {
+fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: &Options) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let file = Bytes::from(file);
     bencher.counter(BytesCount::new(text_bytes)).bench_local(|| {
         let chunks = (0..file.len()).step_by(CHUNK_BYTES);
         let chunks = chunks.map(|at| Ok(file.slice(at..file.len().min(at + CHUNK_BYTES))));
         let (mut clean, mut rejects) = (Counted::default(), Counted::default());
-        let run = engine::run(futures::stream::iter(chunks), &mut clean, &mut rejects, &options);
+        let run = engine::run(futures::stream::iter(chunks), &mut clean, &mut rejects, options);
         let summary = runtime.block_on(run).unwrap();
         assert_eq!(summary.decompressed_bytes, text_bytes as u64);
         (clean.0, rejects.0)
@@ -154,7 +154,7 @@ fn recipe(bencher: Bencher<'_, '_>, keys: serde_json::Value) {
     let mut options = Options { mask_key, ..Options::default() };
     Recipe::new(&file, None).unwrap().apply(&mut options);
     options.told = Told::rfc4180();
-    run_with(bencher, text.clone(), text.len(), options);
+    run_with(bencher, text.clone(), text.len(), &options);
 }
 
 #[divan::bench]

@@ -62,8 +62,8 @@ fn clock(text: &[u8]) -> Option<(Time, Option<i16>, bool)> {
         if length == 0 {
             return None;
         }
-        for at in 0..9 {
-            let digit = if at < length { digits[at] - b'0' } else { 0 };
+        let known = digits[..length].iter().map(|digit| digit - b'0');
+        for digit in known.chain(std::iter::repeat(0)).take(9) {
             nanosecond = nanosecond * 10 + i32::from(digit);
         }
         rest = &digits[length..];

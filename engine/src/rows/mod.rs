@@ -102,8 +102,8 @@ pub(crate) struct Rows {
     only_header: bool,
     /// A recipe's work on the rows.
     worker: Option<Box<Worker>>,
-    /// Whether rejects hold no bytes of rows.
-    withholds: bool,
+    /// What rejects hold of rows.
+    holding: Holding,
     pub(crate) tally: Tally,
 }
 
@@ -118,6 +118,13 @@ pub(crate) struct Progress {
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
 pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
+/// What rejects hold of a row: its bytes, or its place alone.
+#[derive(Clone, Copy)]
+enum Holding {
+    Raw,
+    Place,
+}
 
 /// Which rows go to the output byte for byte.
 struct Verbatim {
@@ -160,7 +167,7 @@ impl Rows {
             why_given_up: Message::OpenQuote,
             only_header: false,
             worker: None,
-            withholds: false,
+            holding: Holding::Raw,
             tally: Tally::default(),
             reading,
             policies,
@@ -351,7 +358,10 @@ impl Rows {
     /// Appends a reject, without bytes of its row where a recipe wants none there.
     fn write_reject(&self, rejection: &Rejection<'_>, out: &mut BytesMut) -> Result<(), EngineError> {
         let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
-        let rejection = if self.withholds { &withheld } else { rejection };
+        let rejection = match self.holding {
+            Holding::Raw => rejection,
+            Holding::Place => &withheld,
+        };
         rejection.write(out).map_err(|error| EngineError::Internal(error.to_string()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Rows;
+use super::{Holding, Rows};
 use crate::fields::Fields;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
@@ -28,7 +28,9 @@ impl Rows {
     /// Has a recipe work on the rows.
     pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>, profiles: bool) -> Self {
         self.touch = true;
-        self.withholds = work.withholds;
+        if work.withholds {
+            self.holding = Holding::Place;
+        }
         self.worker =
             Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
         self

@@ -50,10 +50,11 @@ fn the_rows_that_frictionless_finds_wrong_are_rejected() {
         for (key, value) in case["schema"].as_object().into_iter().flatten() {
             schema[key] = value.clone();
         }
-        let mut text = "id,x\n".to_owned();
-        for (at, value) in case["values"].as_array().unwrap().iter().enumerate() {
-            text += &format!("{at},\"{}\"\n", value.as_str().unwrap().replace('"', "\"\""));
-        }
+        let row = |(at, value): (usize, &Value)| {
+            format!("{at},\"{}\"\n", value.as_str().unwrap().replace('"', "\"\""))
+        };
+        let rows: String = case["values"].as_array().unwrap().iter().enumerate().map(row).collect();
+        let text = format!("id,x\n{rows}");
         let ran = ran(&text, json!({ "schema": schema }));
         let rejected: Vec<u64> = reasons(&ran).iter().map(|(line, ..)| line - 2).collect();
         let wrong: Vec<u64> =
