@@ -214,7 +214,7 @@ fn profiled(bencher: Bencher<'_, '_>, kind: &str) {
         text.push(b'\n');
     }
     let options = Options { told: Told::rfc4180(), profile: true, ..Options::default() };
-    run_with(bencher, text.clone(), text.len(), options);
+    run_with(bencher, text.clone(), text.len(), &options);
 }
 
 #[divan::bench(sample_count = 20)]
