@@ -163,7 +163,7 @@ fn entries_that_are_none_of_the_data_are_passed_over_however_they_are_written() 
             assert!(run_bad(&two).message.contains("more than one file"));
         }
     }
-    let large = entry("__MACOSX/._a.csv", &[b'x'; 3 << 20], true, Sizes::Behind32);
+    let large = entry("__MACOSX/._a.csv", &vec![b'x'; 3 << 20], true, Sizes::Behind32);
     assert!(run_bad(&[&large, DIRECTORY].concat()).message.contains("more than one file"));
 }
 
