@@ -50,6 +50,8 @@ pub enum Reason {
     PrimaryKey,
     /// An expression of the recipe that has no value for the row.
     Expression,
+    /// Text below the table, at the end of the file.
+    Footnote,
 }
 
 impl Reason {
@@ -75,6 +77,7 @@ impl Reason {
             Self::Enum => "enum",
             Self::PrimaryKey => "primary_key",
             Self::Expression => "expression",
+            Self::Footnote => "footnote",
         }
     }
 }
@@ -128,6 +131,7 @@ pub(crate) enum Message<'a> {
     },
     InvalidEncoding,
     NulByte,
+    Footnote,
     /// What the recipe says.
     Recipe(&'a str),
 }
@@ -166,6 +170,10 @@ impl fmt::Display for Message<'_> {
             Self::NulByte => {
                 f.write_str("the row has a zero byte: take it out, or let zero bytes be removed")
             }
+            Self::Footnote => f.write_str(
+                "the line is text below the table, behind a blank line at the end of the file: if it is none of the \
+                 data, say how many such lines there are; if it is a row, add the other fields",
+            ),
             Self::Recipe(message) => f.write_str(message),
         }
     }

@@ -206,7 +206,7 @@ pub struct ByteSpans {
     pub filtered: u64,
     /// The header.
     pub header: u64,
-    /// Preamble, comments, blank lines, byte-order mark, footnotes.
+    /// Preamble, comments, blank lines, byte-order mark, footnotes that were told of.
     pub skipped: u64,
 }
 

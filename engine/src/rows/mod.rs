@@ -275,7 +275,7 @@ impl Rows {
         if last && !full {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
-            self.settle_notes();
+            self.settle_notes(out)?;
             self.finish_header(out)?;
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
