@@ -87,7 +87,7 @@ impl Rows {
 
     fn reject_held(&mut self, held: Vec<Held>, out: &mut Outputs) -> Result<(), EngineError> {
         for Held { rejection, raw } in held {
-            let rejection = Rejection { raw: Raw::whole(&raw), ..rejection };
+            let rejection = Rejection { raw: Raw::whole(&raw, self.ruler.is_some()), ..rejection };
             self.write_reject(&rejection, &mut out.rejects)?;
             self.count_reject(rejection.reason, rejection.line, rejection.byte_length)?;
         }

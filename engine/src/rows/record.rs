@@ -168,12 +168,13 @@ impl Rows {
             column: None,
             reason,
             message,
-            raw: Raw::whole(b""),
+            raw: Raw::whole(b"", false),
         };
         if may_be_note {
             self.hold(rejection, raw.to_vec());
         } else {
-            self.reject(&Rejection { raw: Raw::whole(raw), ..rejection }, out)?;
+            let raw = Raw::whole(raw, self.ruler.is_some());
+            self.reject(&Rejection { raw, ..rejection }, out)?;
         }
         Ok(record.len())
     }

@@ -131,7 +131,10 @@ impl Rows {
                     column: violation.column,
                     reason: violation.reason,
                     message: Message::Recipe(violation.message),
-                    raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+                    raw: match self.ruler {
+                        Some(_) => Raw::whole(&measured.raw, true),
+                        None => Raw::whole(record, false),
+                    },
                 };
                 self.reject(&rejection, out)
             }

@@ -263,6 +263,23 @@ fn footnotes_are_skipped_as_told_and_rejected_as_found() {
 }
 
 #[test]
+fn a_header_among_the_footnotes_fails_the_file() {
+    for (header_lines, footnote_lines, fails) in [(1, 3, true), (2, 2, true), (1, 2, false), (0, 3, true)] {
+        let told = Told {
+            header_lines: Some(header_lines),
+            footnote_lines: Some(footnote_lines),
+            ..Told::rfc4180()
+        };
+        let bad = match run_chunked(b"a,b\n1,2\n3,4\n", &[], &with(told)) {
+            Ok(_) => None,
+            Err(EngineError::BadFile(bad)) => Some(bad.code),
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_eq!(bad, fails.then_some("unreadable_header"), "{header_lines} {footnote_lines}");
+    }
+}
+
+#[test]
 fn what_is_not_clearly_a_footnote_is_rejected() {
     let table = "id,name,size\n1,a,2\n2,b,3\n3,c,4\n";
     for (end, rejected, footnotes) in [
