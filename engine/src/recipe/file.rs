@@ -66,7 +66,7 @@ pub struct RecipeFile {
     /// Whether fields that a spreadsheet would take for formulas get an apostrophe in front.
     pub neutralize_formulas: Option<bool>,
 
-    /// Whether the receipt says what the output's columns hold. It costs several times the run.
+    /// Whether the receipt says what the output's columns hold: every field is looked at for it.
     pub profile: Option<bool>,
 
     /// A Frictionless Table Schema, or the name of a file with one, beside the recipe.
