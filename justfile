@@ -5,6 +5,8 @@ export RUSTDOCFLAGS := "-D warnings"
 # The Python tools' own environment, with their versions pinned
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
+reference_tools := justfile_directory() / "target/reference-tools"
+frictionless_tools := justfile_directory() / "target/frictionless-tools"
 pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
@@ -43,8 +45,17 @@ e2e:
 second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
+# What others wrote, on what the consumer makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue
+reference: reference-tools
+    REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
+
 # Everything CI checks, in its order
-check: fmt lint test second-opinion doc deny check-deploy e2e demo pages
+check: fmt lint test reference frictionless second-opinion doc deny check-deploy e2e demo pages
+
+# Frictionless on the same schemas and rows: both find the same ones wrong
+frictionless: frictionless-tools
+    cargo build --workspace --bin penstock
+    {{frictionless_tools}}/bin/python engine/tests/table-schema/compare.py target/debug/penstock
 
 # Formatting
 fmt:
@@ -54,6 +65,7 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p local --test e2e --test localstack -- -D warnings
+    cargo clippy --workspace --test reference -- -D warnings
 
 # The API's documentation builds
 doc:
@@ -151,6 +163,17 @@ image-tools:
         || (python3 -m venv --clear {{images}} \
         && {{images}}/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docker/images/requirements.txt \
         && touch {{images}}/.whole)
+
+[private]
+reference-tools:
+    @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
+        && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
+        && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
+
+[private]
+frictionless-tools:
+    @test -x {{frictionless_tools}}/bin/frictionless || (python3 -m venv {{frictionless_tools}} \
+        && {{frictionless_tools}}/bin/pip install --quiet --disable-pip-version-check frictionless==5.21.0)
 
 [private]
 pollock-tools:

@@ -9,7 +9,9 @@ use std::io::Write as _;
 use bytes::Bytes;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use engine::recipe::{MaskKey, Recipe, RecipeFile};
 use engine::{Compression, Options, Sink, Told};
+use serde_json::json;
 
 const TEXT_BYTES: usize = 16 * 1024 * 1024;
 
@@ -53,7 +55,12 @@ fn gzipped(text: &[u8]) -> Vec<u8> {
 
 /// Runs the engine over `file`, which holds `text_bytes` of text; throughput is that of the text.
 fn run(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, output: Option<Compression>) {
-    run_told(bencher, file, text_bytes, output, Told::rfc4180());
+    run_with(
+        bencher,
+        file,
+        text_bytes,
+        &Options { output_compression: output, told: Told::rfc4180(), ..Options::default() },
+    );
 }
 
 fn run_told(
@@ -63,11 +70,10 @@ fn run_told(
     output: Option<Compression>,
     told: Told,
 ) {
-    let options = Options { output_compression: output, told, ..Options::default() };
-    run_by(bencher, file, text_bytes, &options);
+    run_with(bencher, file, text_bytes, &Options { output_compression: output, told, ..Options::default() });
 }
 
-fn run_by(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: &Options) {
+fn run_with(bencher: Bencher<'_, '_>, file: Vec<u8>, text_bytes: usize, options: &Options) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let file = Bytes::from(file);
     bencher.counter(BytesCount::new(text_bytes)).bench_local(|| {
@@ -138,6 +144,50 @@ fn all_rejected(bencher: Bencher<'_, '_>) {
     run(bencher, text.clone(), text.len(), None);
 }
 
+/// Rows of nine numbers below names, with a recipe of these keys.
+fn recipe(bencher: Bencher<'_, '_>, keys: serde_json::Value) {
+    let text = [b"a,b,c,d,e,f,g,h,i\n", &text(9, "", "\n")[..]].concat();
+    let mut keys = keys;
+    keys["match"] = "**".into();
+    let file: RecipeFile = serde_json::from_value(keys).unwrap();
+    let mask_key = Some(MaskKey::new(b"sixteen bytes or more").unwrap());
+    let mut options = Options { mask_key, ..Options::default() };
+    Recipe::new(&file, None).unwrap().apply(&mut options);
+    options.told = Told::rfc4180();
+    run_with(bencher, text.clone(), text.len(), &options);
+}
+
+#[divan::bench]
+fn recipe_select(bencher: Bencher<'_, '_>) {
+    recipe(bencher, json!({ "select": ["a", "b", "c", "d", "e", "f", "g", "h"], "rename": { "a": "x" } }));
+}
+
+/// Select, rename, and five typed columns with constraints.
+#[divan::bench]
+fn recipe_typed(bencher: Bencher<'_, '_>) {
+    let field = |name: &str, kind: &str, constraints: serde_json::Value| json!({ "name": name, "type": kind, "constraints": constraints });
+    let fields = [
+        field("a", "integer", json!({ "required": true, "minimum": 0 })),
+        field("b", "integer", json!({ "maximum": 1_000_000 })),
+        field("c", "number", json!({ "minimum": 0, "maximum": 1_000_000 })),
+        field("d", "string", json!({ "required": true, "maxLength": 7 })),
+        field("e", "number", json!({ "required": true })),
+    ];
+    let select = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    recipe(bencher, json!({ "schema": { "fields": fields }, "select": select, "rename": { "a": "x" } }));
+}
+
+#[divan::bench(sample_count = 20)]
+fn recipe_filter(bencher: Bencher<'_, '_>) {
+    let fields = [json!({ "name": "a", "type": "integer" })];
+    recipe(bencher, json!({ "schema": { "fields": fields }, "filter": "a >= 0" }));
+}
+
+#[divan::bench(sample_count = 20)]
+fn recipe_hash(bencher: Bencher<'_, '_>) {
+    recipe(bencher, json!({ "mask": { "a": "hash" } }));
+}
+
 /// Rows of nine fields of one type, to be profiled; `--sample-count` and the like see `plain` and `found` for none.
 #[divan::bench(args = ["integers", "numbers", "booleans", "dates", "timestamps", "words", "nulls", "quoted"], sample_count = 10)]
 fn profiled(bencher: Bencher<'_, '_>, kind: &str) {
@@ -164,7 +214,7 @@ fn profiled(bencher: Bencher<'_, '_>, kind: &str) {
         text.push(b'\n');
     }
     let options = Options { told: Told::rfc4180(), profile: true, ..Options::default() };
-    run_by(bencher, text.clone(), text.len(), &options);
+    run_with(bencher, text.clone(), text.len(), &options);
 }
 
 #[divan::bench(sample_count = 20)]

@@ -111,11 +111,9 @@ fn encoded(text: String, encoding: &'static Encoding, line: u64) -> Result<Bytes
         return Ok(text.into());
     }
     if encoding == UTF_16LE || encoding == UTF_16BE {
-        let units = text.encode_utf16();
-        return Ok(match encoding == UTF_16LE {
-            true => units.flat_map(u16::to_le_bytes).collect(),
-            false => units.flat_map(u16::to_be_bytes).collect(),
-        });
+        let is_little = encoding == UTF_16LE;
+        let bytes = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+        return Ok(text.encode_utf16().flat_map(bytes).collect());
     }
     let (bytes, _, has_others) = encoding.encode(&text);
     if has_others {

@@ -54,7 +54,7 @@ impl Progress {
     pub(super) fn begin() -> Self {
         Self {
             begun: Instant::now(),
-            bytes: Default::default(),
+            bytes: std::array::from_fn(|_| AtomicU64::default()),
             due: AtomicU64::new(FIRST_INTERVAL_MS),
             samples: Mutex::default(),
         }

@@ -374,4 +374,23 @@ digest: [nobody]
         let faults = faults("rules: [{to: [alerts], reject_ratio_ovr: 0.1}]");
         assert!(faults.len() == 1 && faults[0].contains("reject_ratio_over"), "{faults:?}");
     }
+
+    #[test]
+    fn the_schema_in_the_repository_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes/notifications.schema.json");
+        let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+        if std::fs::read_to_string(path).ok().as_ref() != Some(&current) {
+            std::fs::write(path, &current).unwrap();
+            panic!("recipes/notifications.schema.json was not current; it has been written anew");
+        }
+    }
+
+    #[test]
+    fn the_docs_example_is_right() {
+        let docs = include_str!("../../../docs/notifications.md");
+        let example = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let notifications = Notifications::parse("docs", example);
+        let notifications = notifications.map_err(|faults| faults.to_string()).unwrap();
+        assert_eq!((notifications.targets.len(), notifications.rules.len()), (4, 4));
+    }
 }

@@ -97,12 +97,16 @@ mod tests {
             (&["1", "x"], TypeWord::String, None),
         ] {
             let mut guess = Guess::default();
-            values.iter().for_each(|value| guess.see(value.as_bytes()));
+            for value in values {
+                guess.see(value.as_bytes());
+            }
             let field = guess.field("x");
             assert_eq!((field.kind, field.format.as_deref()), (kind, format), "{values:?}");
         }
         let mut guess = Guess::default();
-        ["1.234,50", "2,5"].iter().for_each(|value| guess.see(value.as_bytes()));
+        for value in ["1.234,50", "2,5"] {
+            guess.see(value.as_bytes());
+        }
         let field = guess.field("x");
         assert_eq!((field.decimal_char.as_deref(), field.group_char.as_deref()), (Some(","), Some(".")));
         assert!(guess.is_complete());

@@ -23,6 +23,7 @@ mod work;
 
 use std::sync::Arc;
 
+pub(crate) use check::Violation;
 pub use file::{
     CompressionWord, DeriveWord, FormatWord, OnViolation, OutputWord, QuotingWord, RaggedWord, RecipeFile,
     RejectsWord,

@@ -334,8 +334,8 @@ impl Column {
 fn chosen(work: &Work, names: &[Vec<u8>]) -> Result<Vec<Column>, BadFile> {
     let file: Vec<String> = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let place = |name: &String| file.iter().position(|known| known == name);
-    let named = work.select.iter().flatten().chain(&work.drop).chain(work.rename.keys());
-    let lacking: Vec<&str> = named.filter(|name| place(name).is_none()).map(String::as_str).collect();
+    let wanted = work.select.iter().flatten().chain(&work.drop).chain(work.rename.keys());
+    let lacking: Vec<&str> = wanted.filter(|name| place(name).is_none()).map(String::as_str).collect();
     if !lacking.is_empty() {
         return Err(lacks(&lacking));
     }

@@ -102,8 +102,8 @@ pub(crate) struct Rows {
     only_header: bool,
     /// A recipe's work on the rows.
     worker: Option<Box<Worker>>,
-    /// Whether rejects hold no bytes of rows.
-    withholds: bool,
+    /// What rejects hold of rows.
+    holding: Holding,
     /// Whether a region's bytes are all kept: they are in no source.
     keeps_whole: bool,
     pub(crate) tally: Tally,
@@ -120,6 +120,13 @@ pub(crate) struct Progress {
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
 pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
+/// What rejects hold of a row: its bytes, or its place alone.
+#[derive(Clone, Copy)]
+enum Holding {
+    Raw,
+    Place,
+}
 
 /// Which rows go to the output byte for byte.
 struct Verbatim {
@@ -162,7 +169,7 @@ impl Rows {
             why_given_up: Message::OpenQuote,
             only_header: false,
             worker: None,
-            withholds: false,
+            holding: Holding::Raw,
             keeps_whole: false,
             tally: Tally::default(),
             reading,
@@ -353,8 +360,10 @@ impl Rows {
 
     /// Appends a reject, without bytes of its row where a recipe wants none there.
     fn write_reject(&self, rejection: &Rejection<'_>, out: &mut BytesMut) -> Result<(), EngineError> {
-        let rejection =
-            if self.withholds { Rejection { raw: rejection.raw.withheld(), ..*rejection } } else { *rejection };
+        let rejection = match self.holding {
+            Holding::Raw => *rejection,
+            Holding::Place => Rejection { raw: rejection.raw.withheld(), ..*rejection },
+        };
         rejection.write(out).map_err(|error| EngineError::Internal(error.to_string()))
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Rows;
+use super::{Holding, Rows};
 use crate::fields::Fields;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
-use crate::recipe::{MaskKey, Session, Verdict, Work};
+use crate::recipe::{MaskKey, Session, Verdict, Violation, Work};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::write::mended;
 use crate::{BadFile, EngineError, Policies};
@@ -28,7 +28,9 @@ impl Rows {
     /// Has a recipe work on the rows.
     pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>, profiles: bool) -> Self {
         self.touch = true;
-        self.withholds = work.withholds;
+        if work.withholds {
+            self.holding = Holding::Place;
+        }
         self.worker =
             Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
         self
@@ -120,29 +122,37 @@ impl Rows {
                 self.line += lines;
                 Ok(())
             }
-            Verdict::Rejected(violation) => {
-                let byte_offset = self.source_offset;
-                let measured = self.measure(record.len(), usize::MAX);
-                let rejection = Rejection {
-                    line: self.line,
-                    lines,
-                    byte_offset,
-                    byte_length: measured.byte_length,
-                    column: violation.column,
-                    reason: violation.reason,
-                    message: Message::Recipe(violation.message),
-                    raw: match self.ruler {
-                        Some(_) => Raw::whole(&measured.raw, true),
-                        None => Raw::whole(record, false),
-                    },
-                };
-                self.reject(&rejection, out)
-            }
+            Verdict::Rejected(violation) => self.set_violation_aside(&violation, record, lines, out),
             Verdict::Fails(violation) => {
                 let column = violation.column.map(|name| format!("column `{name}`: ")).unwrap_or_default();
                 let bad = BadFile::new(violation.reason.code(), format!("{column}{}", violation.message));
                 Err(bad.at_line(self.line).into())
             }
         }
+    }
+    fn set_violation_aside(
+        &mut self,
+        violation: &Violation<'_>,
+        record: &[u8],
+        lines: u64,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let byte_offset = self.source_offset;
+        let measured = self.measure(record.len(), usize::MAX);
+        let raw = match self.ruler {
+            Some(_) => Raw::whole(&measured.raw, true),
+            None => Raw::whole(record, false),
+        };
+        let rejection = Rejection {
+            line: self.line,
+            lines,
+            byte_offset,
+            byte_length: measured.byte_length,
+            column: violation.column,
+            reason: violation.reason,
+            message: Message::Recipe(violation.message),
+            raw,
+        };
+        self.reject(&rejection, out)
     }
 }

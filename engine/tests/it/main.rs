@@ -12,6 +12,7 @@ mod gzip;
 mod harness;
 mod limits;
 mod properties;
+mod recipes;
 mod replay;
 mod rows;
 mod zstd;

@@ -66,9 +66,7 @@ impl Sample {
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)).with_context(what)?;
         if bytes.len() as u64 == MAX_BYTES {
-            // What was cut off is no row.
-            let end = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-            bytes.truncate(end);
+            bytes.truncate(whole_rows(&bytes));
         }
         Self::parse(&bytes).with_context(what)
     }
@@ -152,6 +150,19 @@ impl Sample {
     }
 }
 
+/// How many bytes the whole rows have of a text that may have been cut off: a line's end in quotes ends none.
+fn whole_rows(bytes: &[u8]) -> usize {
+    let (mut in_quotes, mut end) = (false, 0);
+    for at in memchr::memchr2_iter(b'"', b'\n', bytes) {
+        match bytes[at] {
+            b'"' => in_quotes = !in_quotes,
+            _ if !in_quotes => end = at + 1,
+            _ => {}
+        }
+    }
+    end
+}
+
 fn group(value: &[u8]) -> (usize, usize) {
     (value.len(), memchr::memchr_iter(b'\n', value).count())
 }
@@ -202,6 +213,20 @@ impl Column {
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
             builder.digits(digits);
             rest = &rest[digits..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_cut_off_is_none() {
+        for (text, whole) in
+            [("a,b\n1,2\n3,", 8), ("a,\"b\nc\"\n1,\"2\n3", 8), ("a,\"b\n", 0), ("a\n\"b\"\"\n\"\n", 9)]
+        {
+            assert_eq!(whole_rows(text.as_bytes()), whole, "{text:?}");
         }
     }
 }

@@ -92,15 +92,34 @@ pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// What lies in the queues, oldest first.
-async fn letters(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
+const QUEUES: [Which; 2] = [Which::DeadLetters, Which::Failures];
+
+/// What lies in the queues, oldest first, hidden from others until it is let go.
+async fn held(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
     let mut letters = Vec::new();
-    for queue in [Which::DeadLetters, Which::Failures] {
+    for queue in QUEUES {
         if which == queue || which == Which::Both {
-            letters.extend(queue::peek(deployed, queue).await?);
+            letters.extend(queue::look(deployed, queue).await?);
         }
     }
     letters.sort_by(|one, other| (&one.sent_at, &one.id).cmp(&(&other.sent_at, &other.id)));
+    Ok(letters)
+}
+
+/// Lets others see messages of both queues again.
+async fn let_go(deployed: &Deployed, letters: &[&Letter]) -> anyhow::Result<()> {
+    for queue in QUEUES {
+        let of_queue: Vec<&Letter> =
+            letters.iter().filter(|letter| letter.which() == queue).copied().collect();
+        queue::let_go(deployed, queue, &of_queue).await?;
+    }
+    Ok(())
+}
+
+/// What lies in the queues, oldest first; it stays there.
+async fn letters(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
+    let letters = held(deployed, which).await?;
+    let_go(deployed, &letters.iter().collect::<Vec<_>>()).await?;
     Ok(letters)
 }
 

@@ -26,9 +26,8 @@ pub(super) fn url(deployed: &Deployed, which: Which) -> &str {
     }
 }
 
-/// What lies in a queue; it stays there, and others see it again at once.
-pub(super) async fn peek(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
-    let url = url(deployed, which);
+/// What lies in a queue, hidden from others for a minute, or until it is let go.
+pub(super) async fn look(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
     let mut letters: Vec<Letter> = Vec::new();
     let mut seen = BTreeSet::new();
     while letters.len() < MOST {
@@ -41,6 +40,12 @@ pub(super) async fn peek(deployed: &Deployed, which: Which) -> anyhow::Result<Ve
         }
         letters.extend(fresh);
     }
+    Ok(letters)
+}
+
+/// Lets others see messages again at once.
+pub(super) async fn let_go(deployed: &Deployed, which: Which, letters: &[&Letter]) -> anyhow::Result<()> {
+    let url = url(deployed, which);
     for some in letters.chunks(AT_ONCE) {
         let mut request = deployed.sqs.change_message_visibility_batch().queue_url(url);
         for (at, letter) in some.iter().enumerate() {
@@ -50,11 +55,11 @@ pub(super) async fn peek(deployed: &Deployed, which: Which) -> anyhow::Result<Ve
         }
         request.send().await.with_context(|| format!("let go of messages of {url}"))?;
     }
-    Ok(letters)
+    Ok(())
 }
 
 /// The next messages, hidden from others for a minute; none where the queue is empty.
-pub(super) async fn take(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
+async fn take(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
     let url = url(deployed, which);
     let request = deployed.sqs.receive_message().queue_url(url).max_number_of_messages(10);
     // Asked for at once, SQS looks at some of its servers only.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::letter::Letter;
-use super::{Which, letters, queue};
+use super::{Which, held, let_go, queue};
 use crate::confirm::confirm;
 use crate::deployed::{Deployed, StageArgs};
 use crate::ending::Ending;
@@ -62,9 +62,11 @@ pub(super) async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Endin
 
 async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let deployed = Deployed::find(&args.stage).await?;
-    let found = letters(&deployed, args.queue).await?;
-    let wanted = |letter: &Letter| args.ids.is_empty() || args.ids.iter().any(|id| letter.id.starts_with(id));
-    let found: Vec<Letter> = found.into_iter().filter(wanted).collect();
+    let all = held(&deployed, args.queue).await?;
+    let wanted =
+        |letter: &&Letter| args.ids.is_empty() || args.ids.iter().any(|id| letter.id.starts_with(id));
+    let (found, others): (Vec<&Letter>, Vec<&Letter>) = all.iter().partition(wanted);
+    let_go(&deployed, &others).await?;
     if found.is_empty() {
         terminal.note("there is nothing to redrive");
         return report(args, &[], terminal);
@@ -73,10 +75,12 @@ async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let finals = found.iter().filter(|letter| letter.is_final()).count();
     if finals > 0 {
         terminal.note(&format!(
-            "{finals} of them are catalogued as failed: to put those back has no effect; replay --again their files instead"
+            "{finals} of them are catalogued as failed: to put those back has no effect; replay --again their files \
+             instead"
         ));
     }
     if args.dry_run {
+        let_go(&deployed, &found).await?;
         let would: Vec<Redriven> =
             found.iter().map(|letter| redriven(letter, "would be redriven", None)).collect();
         return report(args, &would, terminal);
@@ -84,27 +88,55 @@ async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let question = format!(
         "Put {dead} messages back into the event queue, and invoke the processor with {failures} events?"
     );
-    if !confirm(&question, args.yes, terminal)? {
-        return Ok(Ending::Failed);
+    match confirm(&question, args.yes, terminal) {
+        Ok(true) => {}
+        refused => {
+            let_go(&deployed, &found).await?;
+            return refused.map(|_agreed| Ending::Failed);
+        }
     }
+    let done = all_of(&deployed, args, &found, dead > 0).await?;
+    report(args, &done, terminal)
+}
+
+/// Redrives what was found, and lets go of what was not.
+async fn all_of(
+    deployed: &Deployed,
+    args: &Args,
+    found: &[&Letter],
+    any_dead: bool,
+) -> anyhow::Result<Vec<Redriven>> {
     // All of the dead letters at once, where SQS can: it does not lose one even if this machine does.
-    let all_dead = args.ids.is_empty() && args.queue != Which::Failures && dead > 0;
-    let moved = all_dead && move_all(&deployed).await?;
-    let mut done = Vec::new();
-    for letter in &found {
-        let is_moved = moved && letter.queue_name() == "dead-letters";
-        let outcome = if is_moved { Ok(true) } else { one(&deployed, letter).await };
+    let all_dead = args.ids.is_empty() && args.queue != Which::Failures && any_dead;
+    if all_dead {
+        let dead: Vec<&Letter> =
+            found.iter().filter(|letter| letter.which() == Which::DeadLetters).copied().collect();
+        // What is hidden would not be moved.
+        let_go(deployed, &dead).await?;
+    }
+    let moved = all_dead && move_all(deployed).await?;
+    // A receipt of before they were let go need not hold any more.
+    let again = if all_dead && !moved { held(deployed, Which::DeadLetters).await? } else { Vec::new() };
+    let (mut done, mut kept) = (Vec::new(), Vec::new());
+    for letter in found {
+        let letter = &again.iter().find(|again| again.id == letter.id).unwrap_or(letter);
+        let is_moved = moved && letter.which() == Which::DeadLetters;
+        let outcome = if is_moved { Ok(true) } else { one(deployed, letter).await };
+        if !matches!(outcome, Ok(true)) {
+            kept.push(*letter);
+        }
         done.push(match outcome {
             Ok(true) => redriven(letter, "redriven", None),
             Ok(false) => redriven(letter, "kept", Some("it is no record of Lambda's".into())),
             Err(error) => redriven(letter, "failed", Some(format!("{error:#}"))),
         });
     }
-    report(args, &done, terminal)
+    let_go(deployed, &kept).await?;
+    Ok(done)
 }
 
-fn count(letters: &[Letter]) -> (usize, usize) {
-    let dead = letters.iter().filter(|letter| letter.queue_name() == "dead-letters").count();
+fn count(letters: &[&Letter]) -> (usize, usize) {
+    let dead = letters.iter().filter(|letter| letter.which() == Which::DeadLetters).count();
     (dead, letters.len() - dead)
 }
 
@@ -156,7 +188,7 @@ async fn arn(deployed: &Deployed, url: &str) -> anyhow::Result<String> {
 
 /// Redrives one: handed on first, deleted then. One that can't be handed on stays.
 async fn one(deployed: &Deployed, letter: &Letter) -> anyhow::Result<bool> {
-    let which = if letter.queue_name() == "failures" { Which::Failures } else { Which::DeadLetters };
+    let which = letter.which();
     if which == Which::Failures {
         let Some(request) = letter.request() else { return Ok(false) };
         deployed.invoke_processor(request).await?;
@@ -169,7 +201,6 @@ async fn one(deployed: &Deployed, letter: &Letter) -> anyhow::Result<bool> {
         }
         send.send().await.context("send the message to the event queue")?;
     }
-    // Its receipt is of the look, which still holds.
     let delete = deployed.sqs.delete_message().queue_url(queue::url(deployed, which));
     delete.receipt_handle(&letter.receipt_handle).send().await.context("delete the message")?;
     Ok(true)

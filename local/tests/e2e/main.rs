@@ -14,6 +14,7 @@
 //! - `repeats`: the same, again; older after newer; twice at once.
 //! - `failures`: what is wrong: bad files, poison, events that are none of ours.
 //! - `given_up`: an event that the processor gives up, and its replay.
+//! - `set_aside`: a message that the consumer gives up or puts off, and an operator's tools.
 //! - `subscribers`: others who subscribe to the events.
 //! - `traces`: one file, one trace, through all of it.
 //! - `roles`: what each function may do, and what it is refused.
@@ -24,6 +25,7 @@ mod given_up;
 mod invoke;
 mod repeats;
 mod roles;
+mod set_aside;
 mod subscribers;
 mod system;
 mod traces;
@@ -45,7 +47,7 @@ use system::System;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -57,6 +59,10 @@ const SCENARIOS: [(&str, Scenario); 14] = [
     ("what_is_not_there_is_superseded", |system| Box::pin(failures::gone(system))),
     ("what_fails_thrice_is_set_aside_and_replayed", |system| {
         Box::pin(given_up::set_aside_and_replayed(system))
+    }),
+    ("of_ten_one_is_set_aside_one_comes_back_eight_are_done", |system| Box::pin(set_aside::batch(system))),
+    ("what_stays_damaged_is_set_aside_and_replayed", |system| {
+        Box::pin(set_aside::damaged_and_replayed(system))
     }),
     ("a_subscriber_gets_what_it_asks_for", |system| Box::pin(subscribers::of_failures(system))),
     ("ten_files_in_one_batch_keep_their_traces", |system| Box::pin(traces::batch(system))),

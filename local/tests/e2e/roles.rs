@@ -117,6 +117,7 @@ pub(crate) async fn consumer(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, output, "claims/roles-put"),
         (Act::Put, output, "catalog/roles-put"),
         (Act::Attributes, &*outputs.event_queue_url, ""),
+        (Act::Send, &*outputs.dead_letter_queue_url, ""),
     ];
     let may_not = [
         (Act::Get, input, key),

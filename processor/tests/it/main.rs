@@ -9,6 +9,7 @@ mod faults;
 mod model;
 mod once;
 mod process;
+mod recipes;
 mod runtime_api;
 mod time;
 mod traces;

@@ -1,6 +1,6 @@
 //! Exactly one effect: repeats, disorder, twins.
 
-use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef};
+use common::contract::{META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, ObjectRef, Status};
 use std::time::Duration;
 
 use common::store::{Condition, Fault, NewObject, Operation, Payload, Store as _};
@@ -171,4 +171,40 @@ async fn another_buckets_failure_blocks_nobody() {
     event["Records"][0]["s3"]["object"]["eTag"] = written.etag.into();
     assert_eq!(world.handle(&event).await.unwrap().processed, 1);
     world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn a_replay_that_an_operator_asks_for_is_an_attempt_of_its_own() {
+    let world = World::versioned().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+    let first = world.receipt(KEY).unwrap();
+    let mut again = event.clone();
+    again["penstock"] = serde_json::json!({ "attempt": 1 });
+    assert_eq!(world.handle(&again).await.unwrap().processed, 1);
+    let second = world.receipt(KEY).unwrap();
+    assert_eq!((first.attempt, second.attempt), (0, 1));
+    assert_ne!(first.event_id, second.event_id);
+    assert_eq!(first.counts, second.counts);
+    // Neither a repeat of it nor a late one of the first does it again.
+    for event in [&again, &event] {
+        assert_eq!(world.handle(event).await.unwrap().republished, 1);
+        assert_eq!(world.receipt(KEY).unwrap(), second);
+    }
+    let ids: Vec<String> = world.events().into_iter().map(|event| event.id).collect();
+    assert_eq!(ids, [&first, &second, &second, &second].map(|receipt| receipt.event_id.clone()));
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
+async fn a_replay_of_a_file_that_fails_is_told_anew() {
+    let world = World::versioned().await;
+    let mut event = world.upload(KEY, b"\x1f\x8b\x08not gzip", "01").await;
+    assert_eq!(world.handle(&event).await.unwrap().failed, 1);
+    let first = world.receipt(KEY).unwrap();
+    event["penstock"] = serde_json::json!({ "attempt": 1 });
+    assert_eq!(world.handle(&event).await.unwrap().failed, 1);
+    let second = world.receipt(KEY).unwrap();
+    assert_eq!((second.status, second.attempt), (Status::Failed, 1));
+    assert_ne!(first.event_id, second.event_id, "people hear of it as of something new");
 }
