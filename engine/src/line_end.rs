@@ -15,7 +15,6 @@ pub(crate) enum LineEnd {
     Unknown,
 }
 
-
 impl Terminator {
     /// Whether nothing behind the first `window` bytes can change how they are read: they are the last, or they end
     /// with a line's `\r` that no `\n` follows.

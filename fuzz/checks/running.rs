@@ -17,7 +17,7 @@ pub(crate) fn same(one: &Result<Ran, BadFile>, other: &Result<Ran, BadFile>) {
     match (one, other) {
         (Ok(one), Ok(other)) => assert_eq!(one, other, "the chunks decide"),
         (Err(one), Err(other)) => {
-            assert_eq!((kind(one), one.line), (kind(other), other.line), "the chunks decide")
+            assert_eq!((kind(one), one.line), (kind(other), other.line), "the chunks decide");
         }
         (one, other) => panic!("the chunks decide: {one:?}, {other:?}"),
     }

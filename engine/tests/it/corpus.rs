@@ -27,11 +27,11 @@ fn files(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn what_the_fuzzers_check_holds_of_their_corpus() {
     for (path, data) in files("fuzz/corpus/engine") {
-        println!("{}", path.display());
+        eprintln!("{}", path.display());
         engine_check::holds(&data);
     }
     for (path, data) in files("fuzz/corpus/dialect") {
-        println!("{}", path.display());
+        eprintln!("{}", path.display());
         dialect_check::holds(&data);
     }
 }

@@ -172,7 +172,9 @@ fn listing(entries: &[&Entry], listed: &[usize]) -> Vec<u8> {
     let size = u32::try_from(out.len() - start).unwrap();
     let count = u16::try_from(listed.len()).unwrap().to_le_bytes();
     out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
-    for part in [&count[..], &count, &size.to_le_bytes(), &u32::try_from(start).unwrap().to_le_bytes(), &[0, 0]] {
+    for part in
+        [&count[..], &count, &size.to_le_bytes(), &u32::try_from(start).unwrap().to_le_bytes(), &[0, 0]]
+    {
         out.extend_from_slice(part);
     }
     out
@@ -225,7 +227,8 @@ fn a_file_of_data_is_never_passed_over_for_its_name() {
 
 #[test]
 fn what_the_directory_does_not_say_the_same_of_fails_the_file() {
-    let (folder, file) = (entry("folder/", b"", false, Sizes::Before), entry("a.csv", TEXT, true, Sizes::Before));
+    let (folder, file) =
+        (entry("folder/", b"", false, Sizes::Before), entry("a.csv", TEXT, true, Sizes::Before));
     let entries = [&folder, &file];
     for listed in [&[0][..], &[1], &[0, 0], &[0, 1, 1]] {
         assert_eq!(run_bad(&listing(&entries, listed)).code, "corrupt_zip", "{listed:?}");

@@ -121,10 +121,15 @@ fn bytes_of_another_encoding_make_the_round_trip() {
 
 #[test]
 fn a_correction_is_written_in_the_files_encoding() {
-    let latin = "nom,prix\nAndré,5\nZoe\nÉté,3\n".chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
-    let utf16: Vec<u8> = "\u{feff}nom,prix\nAndré,5\nZoe\nÉté,3\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let latin =
+        "nom,prix\nAndré,5\nZoe\nÉté,3\n".chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let utf16: Vec<u8> =
+        "\u{feff}nom,prix\nAndré,5\nZoe\nÉté,3\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
     for (source, has_all) in [(latin, false), (utf16, true)] {
-        let told = Told { encoding: (!has_all).then(|| engine::Encoding::for_label(b"latin1").unwrap()), ..Told::rfc4180() };
+        let told = Told {
+            encoding: (!has_all).then(|| engine::Encoding::for_label(b"latin1").unwrap()),
+            ..Told::rfc4180()
+        };
         let options = Options { told, ..Options::default() };
         let first = run_chunked(&source, &[], &options).unwrap();
         assert_eq!(first.rejects[0]["raw_encoding"], "base64");
