@@ -137,7 +137,7 @@ fuzz SECONDS="60":
     cargo build --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host" --features event
     for target in engine dialect event; do
         mkdir -p "target/fuzz/corpus/$target"
-        "target/fuzz/$host/release/$target" -max_total_time={{SECONDS}} -rss_limit_mb=1024 -malloc_limit_mb=256 \
+        "target/fuzz/$host/release/$target" -max_total_time={{SECONDS}} -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=256 \
             -print_final_stats=1 -artifact_prefix="target/fuzz/$target-" "target/fuzz/corpus/$target" "fuzz/corpus/$target"
     done
 

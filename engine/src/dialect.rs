@@ -130,7 +130,7 @@ pub(crate) struct Reading {
     pub comment_is_found: bool,
     pub header_lines: u64,
     pub preamble_lines: u64,
-    /// Whether nobody told of footnotes: then text below a blank line at the end is taken for some.
+    /// Whether nobody told of footnotes: then text below a blank line at the end is rejected as such.
     pub finds_footnotes: bool,
     /// Fields that most rows have, where a look at the first rows says so.
     pub width: Option<usize>,

@@ -116,7 +116,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
     /// Takes the next text, but for the lines that may be footnotes.
     async fn take_text(&mut self, text: Bytes) -> Result<(), EngineError> {
         let Some(tail) = &mut self.tail else { return self.take(text).await };
-        for piece in tail.push(&text)? {
+        for piece in tail.push(&text) {
             self.take(piece).await?;
         }
         Ok(())

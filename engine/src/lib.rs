@@ -60,7 +60,7 @@ pub use header::Renamed;
 pub use inflate::InflateLimits;
 pub use policy::{InvalidBytes, MaxRejects, NulBytes, Policies, Ragged, RunawayQuote, StrayQuotes};
 pub use profile::{Bound, ColumnProfile, ColumnType, MAX_PROFILED_COLUMNS};
-pub use rejection::Reason;
+pub use rejection::{CUT_BYTES, Reason};
 pub use replay::{Replayed, replay};
 pub use run::{Options, run};
 pub use sink::Sink;

@@ -15,7 +15,7 @@ use crate::recipe::{MaskKey, Work};
 use crate::sample::Sample;
 use crate::tail::Tail;
 use crate::text::Text;
-use crate::{Compression, EngineError, Sink, Summary};
+use crate::{BadFile, Compression, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]
@@ -34,6 +34,9 @@ pub struct Options {
     pub inflate: InflateLimits,
     /// What is known of the dialect; the rest is found out.
     pub told: Told,
+    /// Of a [`replay`](crate::replay()), what stands between the header's names, where that is not what is told of the
+    /// rows.
+    pub header_delimiter: Option<Vec<u8>>,
     /// What becomes of rows that are not as they should be.
     pub policies: Policies,
     /// Whether the output's columns are profiled.
@@ -53,6 +56,7 @@ impl Default for Options {
             threads: 1,
             inflate: InflateLimits::default(),
             told: Told::default(),
+            header_delimiter: None,
             policies: Policies::default(),
             profile: false,
             work: None,
@@ -111,7 +115,11 @@ where
     }
     flow.end_text().await?;
     if let Some(tail) = flow.tail.take() {
-        let (held, lines) = tail.finish();
+        let (held, lines) = tail.finish()?;
+        if !held.is_empty() && flow.rows.lacks_header() {
+            let what = "the header is among the last lines, which are footnotes as was told: tell fewer";
+            return Err(BadFile::new("unreadable_header", what).into());
+        }
         flow.rows.skip_footnotes(held.len(), lines);
     }
     flow.end_sinks().await?;

@@ -81,7 +81,7 @@ impl Sample {
 impl Look {
     /// The dialect, once the file was read by it.
     pub(crate) fn dialect(self, tally: &Tally) -> Dialect {
-        let Sniffed { reading, structure, header, .. } = self.sniffed;
+        let Sniffed { reading, structure, header } = self.sniffed;
         Dialect {
             delimiter: reading.delimiter,
             quote: reading.quote,

@@ -116,7 +116,7 @@ pub struct Spans {
     pub filtered: u64,
     /// The header's lines.
     pub header: u64,
-    /// Byte-order mark, preamble, comments, blank lines and footnotes.
+    /// Byte-order mark, preamble, comments, blank lines, and footnotes that were told of.
     pub skipped: u64,
 }
 

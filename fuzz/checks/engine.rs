@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::{
-    Comment, Compression, Encoding, Escape, InvalidBytes, NulBytes, Options, Policies, Quote, Ragged,
-    StrayQuotes, Terminator, Told,
+    Comment, Compression, Encoding, Escape, InvalidBytes, MaxRejects, NulBytes, Options, Policies, Quote,
+    Ragged, RunawayQuote, StrayQuotes, Terminator, Told,
 };
 use serde_json::Value;
 
@@ -28,7 +28,12 @@ pub(crate) fn holds(data: &[u8]) {
     if let Ok(ran) = whole {
         adds_up(&ran, file);
         parses_back(&ran);
-        if ran.summary.dialect.header {
+        if ran.summary.input_compression == Compression::None {
+            skips_only_line_ends(&ran, file);
+            agrees_with_csv(&ran, file, &options);
+        }
+        // What is told of the whole file need not hold of a row alone.
+        if ran.summary.dialect.header && options.policies.runaway_quote == RunawayQuote::Resync {
             is_rejected_again(&ran, file, &options);
         }
         if !options.policies.neutralize_formulas {
@@ -86,10 +91,14 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
         stray_quotes: if is(5) { StrayQuotes::Repair } else { StrayQuotes::Reject },
         trim: is(6),
         neutralize_formulas: is(7),
-        ..Policies::default()
+        runaway_quote: if head[2] & 0x10 == 0 { RunawayQuote::Resync } else { RunawayQuote::Fail },
+        max_rejects: (head[2] & 0x20 != 0).then_some(MaxRejects::Rows(2)),
     };
     let options = Options {
         profile: head[1] & 0x80 != 0,
+        threads: if head[2] & 0x40 == 0 { 1 } else { 2 },
+        // What a file is compressed with is none of what is looked at.
+        output_compression: Some(Compression::None),
         max_record_bytes: 8 + 4 * usize::from(head[4]),
         block_bytes: 1 + usize::from(head[7] & 0x0f),
         told,
@@ -132,13 +141,6 @@ fn adds_up(ran: &Ran, file: &[u8]) {
 
 /// The rows that were rejected are rejected alone too, with the same bytes at the same place.
 fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
-    // A header of one column is read as it is found.
-    let columns = |output: &[u8]| csv::Reader::from_reader(output).byte_headers().map(csv::ByteRecord::len);
-    if ran.summary.output_compression != Compression::None
-        || columns(&ran.output).is_ok_and(|count| count < 2)
-    {
-        return;
-    }
     let again = replay(file, &ran.rejects, options).expect("the rejects can't be replayed");
     assert!(again.summary.adds_up());
     assert_eq!(
@@ -168,13 +170,49 @@ fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
 
 /// The output is UTF-8, and another reader finds in it as many rows as were kept, all of one width.
 fn parses_back(ran: &Ran) {
-    if ran.summary.output_compression != Compression::None {
-        return;
-    }
     let text = std::str::from_utf8(&ran.output).expect("the output is not UTF-8");
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let rows = reader.byte_records().map(|row| row.expect("the output has ragged rows")).count() as u64;
-    assert_eq!(rows, ran.summary.counts.rows_out + u64::from(ran.summary.dialect.header));
+    let rows: Vec<_> = reader.byte_records().map(|row| row.expect("the output has ragged rows")).collect();
+    assert_eq!(rows.len() as u64, ran.summary.counts.rows_out + u64::from(ran.summary.dialect.header));
+}
+
+/// Where nothing of the file is told or found to be none of the table, nothing is skipped but empty lines.
+fn skips_only_line_ends(ran: &Ran, file: &[u8]) {
+    let dialect = &ran.summary.dialect;
+    let told_lines = dialect.preamble_lines + dialect.comment_lines + dialect.footnote_lines;
+    if told_lines > 0 || dialect.bom || dialect.encoding != "utf-8" {
+        return;
+    }
+    let line_ends = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64;
+    assert!(ran.summary.spans.skipped <= line_ends, "{} bytes are skipped", ran.summary.spans.skipped);
+}
+
+/// Of a file that is RFC 4180 throughout, another reader has the same rows.
+fn agrees_with_csv(ran: &Ran, file: &[u8], options: &Options) {
+    let dialect = &ran.summary.dialect;
+    let is_rfc4180 = dialect.delimiter == b","
+        && dialect.quote == Quote::Byte(b'"')
+        && dialect.escape == Escape::Doubled
+        && dialect.encoding == "utf-8"
+        && !dialect.bom
+        && options.told.terminator.is_none();
+    let is_whole = ran.summary.counts.rows_rejected + ran.summary.spans.filtered == 0
+        && dialect.preamble_lines + dialect.comment_lines + dialect.footnote_lines == 0
+        && dialect.rows_mended + dialect.rows_replaced == 0;
+    let Policies { trim, neutralize_formulas, nul, invalid_bytes, .. } = options.policies;
+    let is_changed =
+        trim || neutralize_formulas || nul == NulBytes::Remove || invalid_bytes == InvalidBytes::Replace;
+    if !is_rfc4180 || !is_whole || is_changed || dialect.header_lines > 1 {
+        return;
+    }
+    let rows = |text: &[u8], front: u64| -> Vec<csv::ByteRecord> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
+        let front = usize::try_from(front).unwrap();
+        reader.byte_records().skip(front).map(|row| row.expect("bytes in memory are read")).collect()
+    };
+    // Names may be made, or made unique.
+    let kept = rows(&ran.output, u64::from(dialect.header));
+    assert_eq!(kept, rows(file, dialect.header_lines), "another reader has other rows");
 }
 
 /// What is clean is clean when it is read again.

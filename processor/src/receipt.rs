@@ -74,6 +74,14 @@ pub fn of_attempt(receipt: Receipt, attempt: u32) -> Receipt {
     Receipt { attempt, event_id, ..receipt }
 }
 
+/// The receipt of rejected rows that were processed once more. The checksum of their file tells one such run from
+/// another, and from the run that rejected them.
+pub fn of_replay(receipt: Receipt, rejects_crc64nvme: String) -> Receipt {
+    let rules = format!("{}+{rejects_crc64nvme}", receipt.recipe.sha256);
+    let event_id = event_id(&receipt.source, &rules, receipt.attempt, receipt.status);
+    Receipt { replay: Some(rejects_crc64nvme), event_id, ..receipt }
+}
+
 /// A bad file in the receipt's words.
 pub fn failure(bad: &BadFile) -> Failure {
     Failure {
@@ -91,6 +99,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         schema_version: SCHEMA_VERSION,
         event_id: event_id(source, &recipe.sha256, attempt, status),
         attempt,
+        replay: None,
         status,
         source: source.clone(),
         recipe: recipe.clone(),

@@ -19,6 +19,9 @@ pub struct Receipt {
     pub event_id: String,
     /// 0, and one more with each replay that an operator asks for.
     pub attempt: u32,
+    /// Of `penstock process --replay`, the CRC-64/NVME of the rejects whose rows were processed, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
     /// How it ended.
     pub status: Status,
     /// The input.
@@ -206,7 +209,7 @@ pub struct ByteSpans {
     pub filtered: u64,
     /// The header.
     pub header: u64,
-    /// Preamble, comments, blank lines, byte-order mark, footnotes.
+    /// Preamble, comments, blank lines, byte-order mark, footnotes that were told of.
     pub skipped: u64,
 }
 

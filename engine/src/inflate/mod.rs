@@ -4,6 +4,7 @@
 mod decoder;
 mod tracked;
 mod zip;
+mod zip_directory;
 mod zip_header;
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncBufRead as _, AsyncBufReadExt as _};
 use decoder::Decoder;
 use tracked::Tracked;
 use zip::{Entry, Seen};
+use zip_header::Sizes;
 
 use crate::run::breathe;
 use crate::{BadFile, Compression, EngineError};
@@ -174,8 +176,8 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         let mut reader = decoder.into_input();
         if let Some((entry, crc)) = self.entry.take() {
             let packed = reader.consumed - self.member_start;
-            let seen = Seen { packed, size: self.text_bytes, crc: crc.sum() };
-            zip::finish(&mut reader, &entry, seen).await?;
+            let seen = Seen { sizes: Sizes { packed, size: self.text_bytes }, crc: crc.sum() };
+            zip::finish(&mut reader, entry, seen).await?;
             self.state = State::End { input_bytes: reader.consumed };
             return Ok(());
         }

@@ -14,23 +14,52 @@ const SIZES_BEHIND: u16 = 1 << 3;
 const IN_EXTRA: u32 = u32::MAX;
 const ZIP64: u16 = 1;
 
+/// What macOS's own entries begin with: attributes of a file, and how a folder is shown.
+const APPLE_DOUBLE: &[u8] = b"\0\x05\x16\x07";
+const DS_STORE: &[u8] = b"\0\0\0\x01Bud1";
+
 /// An entry's header.
 pub(super) struct Header {
     flags: u16,
     pub(super) method: u16,
     pub(super) crc: u32,
-    /// Bytes unpacked, unless that stands behind the entry.
-    pub(super) size: u64,
-    name: Vec<u8>,
+    /// Unless that stands behind the entry.
+    pub(super) sizes: Sizes,
+    pub(super) name: Vec<u8>,
 }
 
-fn short(bytes: &[u8], at: usize) -> u16 {
+/// An entry's bytes in the zip, and unpacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) packed: u64,
+    pub(super) size: u64,
+}
+
+impl Sizes {
+    /// From the fields of 32 bits, and the extra fields where those are too small; the same of an offset.
+    pub(super) fn and_offset(size: u32, packed: u32, offset: u32, extra: &[u8]) -> (Self, u64) {
+        let mut longs = long_fields(extra).chunks_exact(8);
+        let [size, packed, offset] = [size, packed, offset].map(|value| match value {
+            IN_EXTRA => longs.next().map_or(IN_EXTRA.into(), |bytes| quad(bytes, 0)),
+            value => value.into(),
+        });
+        (Self { packed, size }, offset)
+    }
+}
+
+/// The 16 bits at a place.
+pub(super) fn short(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
 /// The 32 bits at a place.
 pub(super) fn long(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The 64 bits at a place.
+pub(super) fn quad(bytes: &[u8], at: usize) -> u64 {
+    u64::from(long(bytes, at)) | u64::from(long(bytes, at + 4)) << 32
 }
 
 impl Header {
@@ -40,11 +69,8 @@ impl Header {
     }
 
     pub(super) fn new(fixed: &[u8; HEADER_BYTES], name: Vec<u8>, extra: &[u8]) -> Self {
-        let size = match long(fixed, 18) {
-            IN_EXTRA => size_in(extra).unwrap_or(IN_EXTRA.into()),
-            size => size.into(),
-        };
-        Self { flags: short(fixed, 2), method: short(fixed, 4), crc: long(fixed, 10), size, name }
+        let (sizes, _) = Sizes::and_offset(long(fixed, 18), long(fixed, 14), 0, extra);
+        Self { flags: short(fixed, 2), method: short(fixed, 4), crc: long(fixed, 10), sizes, name }
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -60,9 +86,30 @@ impl Header {
         self.name.ends_with(b"/")
     }
 
-    /// Whether the entry is none of the data: a folder, or what macOS adds to a file.
-    pub(super) fn is_passed_over(&self) -> bool {
-        self.is_folder() || self.name.starts_with(b"__MACOSX/") || self.name.ends_with(b".DS_Store")
+    /// Whether the entry is called as what is none of the data: a folder, or what macOS adds.
+    pub(super) fn may_be_passed_over(&self) -> bool {
+        self.is_folder() || self.is_mac_attributes() || self.is_mac_folder_view()
+    }
+
+    /// Whether the content, of which `start` are the first bytes, is what the name says.
+    pub(super) fn is_passed_over(&self, start: &[u8], size: u64) -> bool {
+        if self.is_folder() {
+            return size == 0;
+        }
+        (self.is_mac_attributes() && start.starts_with(APPLE_DOUBLE))
+            || (self.is_mac_folder_view() && start.starts_with(DS_STORE))
+    }
+
+    fn is_mac_attributes(&self) -> bool {
+        self.name.starts_with(b"__MACOSX/") && self.file_name().starts_with(b"._")
+    }
+
+    fn is_mac_folder_view(&self) -> bool {
+        self.file_name() == b".DS_Store"
+    }
+
+    fn file_name(&self) -> &[u8] {
+        self.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
     pub(super) fn is_of_office(&self) -> bool {
@@ -70,17 +117,17 @@ impl Header {
     }
 }
 
-/// The unpacked size, which is the first of the 64-bit field's.
-fn size_in(extra: &[u8]) -> Option<u64> {
+/// Those of 64 bits, in their order.
+fn long_fields(extra: &[u8]) -> &[u8] {
     let mut rest = extra;
     while let Some((head, behind)) = rest.split_at_checked(4) {
-        let (field, next) = behind.split_at_checked(usize::from(short(head, 2)))?;
+        let Some((field, next)) = behind.split_at_checked(usize::from(short(head, 2))) else { break };
         if short(head, 0) == ZIP64 {
-            return field.first_chunk::<8>().map(|size| u64::from_le_bytes(*size));
+            return field;
         }
         rest = next;
     }
-    None
+    &[]
 }
 
 #[cfg(test)]
@@ -90,10 +137,15 @@ mod tests {
     #[test]
     fn a_size_of_64_bits_is_found_among_the_other_fields() {
         let zip64 = [&b"\x01\0\x10\0"[..], &5_000_000_000u64.to_le_bytes(), &7u64.to_le_bytes()].concat();
-        assert_eq!(size_in(&zip64), Some(5_000_000_000));
-        assert_eq!(size_in(&[&b"UT\x05\0\x01abcd"[..], &zip64].concat()), Some(5_000_000_000));
-        for none in [&b""[..], b"UT\x05\0\x01abcd", b"\x01\0\x04\0abcd", b"\x01\0\xff\0ab", b"\x01"] {
-            assert_eq!(size_in(none), None, "{none:?}");
+        let resolved = |size, packed, extra: &[u8]| {
+            let (Sizes { size, packed }, offset) = Sizes::and_offset(size, packed, 9, extra);
+            (size, packed, offset)
+        };
+        let time = b"UT\x05\0\x01abcd";
+        assert_eq!(resolved(IN_EXTRA, IN_EXTRA, &zip64), (5_000_000_000, 7, 9));
+        assert_eq!(resolved(3, IN_EXTRA, &[&time[..], &zip64].concat()), (3, 5_000_000_000, 9));
+        for none in [&b""[..], time, b"\x01\0\x04\0abcd", b"\x01\0\xff\0ab", b"\x01"] {
+            assert_eq!(resolved(IN_EXTRA, 7, none), (IN_EXTRA.into(), 7, 9), "{none:?}");
         }
     }
 }

@@ -14,6 +14,9 @@ const MIN_SHARE: f64 = 0.95;
 /// Of a text that is the least or the greatest, so many bytes are kept.
 const MAX_TEXT_BYTES: usize = 64;
 
+/// Of a column's name, so many characters are kept: more than any database allows.
+const MAX_NAME_CHARACTERS: usize = 300;
+
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {
@@ -101,7 +104,8 @@ pub(super) struct Column {
     numbers: Range<f64>,
     /// Of dates and timestamps, with how they stand in the file.
     times: [Option<(Instant, Text)>; 2],
-    texts: [Option<Text>; 2],
+    booleans_met: Extremes,
+    texts: Extremes,
     longest: usize,
     distinct: HyperLogLogPlus<FixedState>,
 }
@@ -150,8 +154,35 @@ impl Text {
     }
 }
 
+/// The least and the greatest of some texts, by their bytes.
+#[derive(Debug, Default)]
+struct Extremes([Option<Text>; 2]);
+
+impl Extremes {
+    fn add(&mut self, field: &[u8]) {
+        let start = &field[..field.len().min(MAX_TEXT_BYTES)];
+        let [min, max] = &mut self.0;
+        if min.as_ref().is_none_or(|least| start < least.bytes()) {
+            *min = Some(Text::new(start));
+        }
+        if max.as_ref().is_none_or(|greatest| start > greatest.bytes()) {
+            *max = Some(Text::new(start));
+        }
+    }
+
+    fn bounds(&self) -> (Option<Bound>, Option<Bound>) {
+        let [min, max] = &self.0;
+        (min.as_ref().map(Text::bound), max.as_ref().map(Text::bound))
+    }
+}
+
 impl Column {
-    pub(super) fn new(name: String) -> Self {
+    /// Of a name that is very long, the beginning.
+    pub(super) fn new(mut name: String) -> Self {
+        if let Some((end, _)) = name.char_indices().nth(MAX_NAME_CHARACTERS) {
+            name.truncate(end);
+            name.shrink_to_fit();
+        }
         Self {
             name,
             nulls: 0,
@@ -163,7 +194,8 @@ impl Column {
             integers: Range::default(),
             numbers: Range::default(),
             times: [None; 2],
-            texts: [None; 2],
+            booleans_met: Extremes::default(),
+            texts: Extremes::default(),
             longest: 0,
             distinct: HyperLogLogPlus::with_hasher(PRECISION, FixedState::default()),
         }
@@ -186,7 +218,10 @@ impl Column {
             }
             Value::Integer(value) => self.integers.add(value),
             Value::Number(value) => self.numbers.add(value),
-            Value::Boolean => self.booleans += 1,
+            Value::Boolean => {
+                self.booleans += 1;
+                self.booleans_met.add(field);
+            }
             Value::Date(instant) => {
                 self.dates += 1;
                 self.add_time(instant, field);
@@ -197,7 +232,7 @@ impl Column {
             }
             Value::String => self.strings += 1,
         }
-        self.add_text(field);
+        self.texts.add(field);
         self.distinct.insert(field);
     }
 
@@ -208,17 +243,6 @@ impl Column {
         }
         if max.is_none_or(|(greatest, _)| instant > greatest) {
             *max = Some((instant, Text::new(field)));
-        }
-    }
-
-    fn add_text(&mut self, field: &[u8]) {
-        let start = &field[..field.len().min(MAX_TEXT_BYTES)];
-        let [min, max] = &mut self.texts;
-        if min.as_ref().is_none_or(|least| start < least.bytes()) {
-            *min = Some(Text::new(start));
-        }
-        if max.as_ref().is_none_or(|greatest| start > greatest.bytes()) {
-            *max = Some(Text::new(start));
         }
     }
 
@@ -248,7 +272,6 @@ impl Column {
 
     pub(super) fn finish(mut self) -> ColumnProfile {
         let (kind, fit, all) = self.kind();
-        let text = |text: &Option<Text>| text.as_ref().map(Text::bound);
         let (min, max) = match kind {
             Some(ColumnType::Integer) => {
                 self.integers.bounds.map(|(min, max)| (Bound::Integer(min), Bound::Integer(max))).unzip()
@@ -258,7 +281,8 @@ impl Column {
                 let [min, max] = &self.times;
                 (min.map(|(_, text)| text.bound()), max.map(|(_, text)| text.bound()))
             }
-            Some(ColumnType::Boolean | ColumnType::String) => (text(&self.texts[0]), text(&self.texts[1])),
+            Some(ColumnType::Boolean) => self.booleans_met.bounds(),
+            Some(ColumnType::String) => self.texts.bounds(),
             None => (None, None),
         };
         ColumnProfile {
@@ -274,13 +298,18 @@ impl Column {
         }
     }
 
-    /// Of whole numbers and others alike.
+    /// Of whole numbers, which stay exact, and others alike.
     fn number_bounds(&self) -> Option<(Bound, Bound)> {
-        let mut all = self.numbers;
-        if let Some((min, max)) = self.integers.bounds {
-            all.add(min as f64);
-            all.add(max as f64);
+        let (least, greatest) = self.numbers.bounds?;
+        let (mut min, mut max) = (Bound::Number(least), Bound::Number(greatest));
+        if let Some((smallest, largest)) = self.integers.bounds {
+            if smallest as f64 <= least {
+                min = Bound::Integer(smallest);
+            }
+            if largest as f64 >= greatest {
+                max = Bound::Integer(largest);
+            }
         }
-        all.bounds.map(|(min, max)| (Bound::Number(min), Bound::Number(max)))
+        Some((min, max))
     }
 }

@@ -173,6 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn bounds_are_of_values_that_fit_and_whole_numbers_stay_exact() {
+        let bounds = |values: &[&str]| {
+            let text = format!("a\n{}\n", values.join("\n"));
+            let [column] = &profile(&text)[..] else { panic!("{text}") };
+            (column.min.clone(), column.max.clone())
+        };
+        let mut values = vec!["true"; 20];
+        values.push("zebra");
+        let truth = Some(Bound::Text("true".into()));
+        assert_eq!(bounds(&values), (truth.clone(), truth));
+        let large = bounds(&["9007199254740993", "0.5", "-9007199254740993"]);
+        let exact = |value| Some(Bound::Integer(value));
+        assert_eq!(large, (exact(-9_007_199_254_740_993), exact(9_007_199_254_740_993)));
+        let text = |text: &str| Some(Bound::Text(text.into()));
+        assert_eq!(bounds(&["1e999", "12345678901234567890"]), (text("12345678901234567890"), text("1e999")));
+    }
+
+    #[test]
+    fn a_very_long_name_is_cut() {
+        let [column] = &profile(&format!("{}\n1\n", "é".repeat(1000)))[..] else { panic!() };
+        assert_eq!(column.name, "é".repeat(300));
+    }
+
+    #[test]
     fn very_many_columns_cost_no_more_than_some() {
         let text = format!("{}a\n{}1\n", "a,".repeat(5000), "1,".repeat(5000));
         assert_eq!(profile(&text).len(), MAX_PROFILED_COLUMNS);

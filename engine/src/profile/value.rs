@@ -73,10 +73,11 @@ fn number(field: &[u8], digits: &[u8]) -> Option<Value> {
         return None;
     }
     let text = std::str::from_utf8(field).ok()?;
+    // A whole number of more than 64 bits would lose digits as a number, and one beyond a float's range everything.
     if digits.len() == whole {
-        return text.parse().map(Value::Integer).or_else(|_too_large| text.parse().map(Value::Number)).ok();
+        return text.parse().map(Value::Integer).ok();
     }
-    text.parse().map(Value::Number).ok()
+    text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::Number)
 }
 
 /// ISO 8601: a date, and a time behind a `T` or a space, down to nanoseconds, with an offset or without.
@@ -168,7 +169,10 @@ mod tests {
             ("0", Value::Integer(0)),
             ("-17", Value::Integer(-17)),
             ("9223372036854775807", Value::Integer(i64::MAX)),
-            ("9223372036854775808", Value::Number(9_223_372_036_854_775_808.0)),
+            ("9223372036854775808", Value::String),
+            ("12345678901234567890", Value::String),
+            ("1e999", Value::String),
+            ("-1e999", Value::String),
             ("007", Value::String),
             ("+49", Value::String),
             ("-", Value::String),

@@ -76,6 +76,9 @@ pub struct Recipe {
     pub names_output: bool,
 }
 
+/// Lines that are held back until the file's end.
+const MAX_FOOTNOTE_LINES: u64 = 1000;
+
 impl Recipe {
     /// Understands a recipe. `schema` is the one in the file that it names, if it names one.
     ///
@@ -88,6 +91,10 @@ impl Recipe {
         if let Some(what) = told.contradiction() {
             let which = if file.quote.is_some() { "/quote" } else { "/delimiter" };
             faults.push(RecipeFault::new(which, what));
+        }
+        if file.footnote_lines.is_some_and(|lines| lines > MAX_FOOTNOTE_LINES) {
+            let what = format!("more than {MAX_FOOTNOTE_LINES} lines are no footnotes");
+            faults.push(RecipeFault::new("/footnote_lines", what));
         }
         if file.matches.0.is_empty() {
             faults.push(RecipeFault::new("/match", "the list is empty: `**` matches every key"));

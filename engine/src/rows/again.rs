@@ -31,8 +31,10 @@ impl Rows {
         self.preamble_left = 0;
     }
 
-    /// Says where the next text stands in the source. What was not taken of the last one is left out.
-    pub(crate) fn place(&mut self, line: u64, source_offset: u64) {
+    /// Says where the next text stands in the source, and whether it is there as it is. What was not taken of the last
+    /// one is left out.
+    pub(crate) fn place(&mut self, line: u64, source_offset: u64, is_in_source: bool) {
+        self.keeps_whole = !is_in_source;
         (self.line, self.source_offset, self.given_up) = (line, source_offset, 0);
         self.ruler = self.ruler.as_ref().map(|_| Ruler::default());
     }

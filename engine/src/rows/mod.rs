@@ -22,7 +22,7 @@ use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
-use crate::rejection::{Message, Raw, Rejection};
+use crate::rejection::{Message, Rejection};
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
 use notes::Notes;
@@ -104,6 +104,8 @@ pub(crate) struct Rows {
     worker: Option<Box<Worker>>,
     /// What rejects hold of rows.
     holding: Holding,
+    /// Whether a region's bytes are all kept: they are in no source.
+    keeps_whole: bool,
     pub(crate) tally: Tally,
 }
 
@@ -168,6 +170,7 @@ impl Rows {
             only_header: false,
             worker: None,
             holding: Holding::Raw,
+            keeps_whole: false,
             tally: Tally::default(),
             reading,
             policies,
@@ -282,7 +285,7 @@ impl Rows {
         if last && !full {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
-            self.settle_notes();
+            self.settle_notes(out)?;
             self.finish_header(out)?;
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
@@ -357,12 +360,16 @@ impl Rows {
 
     /// Appends a reject, without bytes of its row where a recipe wants none there.
     fn write_reject(&self, rejection: &Rejection<'_>, out: &mut BytesMut) -> Result<(), EngineError> {
-        let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
         let rejection = match self.holding {
-            Holding::Raw => rejection,
-            Holding::Place => &withheld,
+            Holding::Raw => *rejection,
+            Holding::Place => Rejection { raw: rejection.raw.withheld(), ..*rejection },
         };
         rejection.write(out).map_err(|error| EngineError::Internal(error.to_string()))
+    }
+
+    /// Whether the columns have no names yet, or not all of them.
+    pub(crate) fn lacks_header(&self) -> bool {
+        self.width.is_none() || self.tally.header_lines < self.reading.header_lines
     }
 
     /// Skips the footnotes that were told of. Nothing comes behind them.

@@ -152,13 +152,14 @@ impl Rows {
         scan: &Scan,
         record: &[u8],
         reason: Reason,
-        message: Message<'_>,
+        message: Message<'static>,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         let is_ragged = matches!(message, Message::Width { .. });
         let may_be_note = is_ragged && self.may_be_note(scan, record)?;
         let byte_offset = self.source_offset;
         let measured = self.measure(record.len(), usize::MAX);
+        let raw = if self.ruler.is_some() { &measured.raw } else { record };
         let rejection = Rejection {
             line: self.line,
             lines: scan.lines,
@@ -167,12 +168,13 @@ impl Rows {
             column: None,
             reason,
             message,
-            raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+            raw: Raw::whole(b"", false),
         };
         if may_be_note {
-            self.hold(&rejection, out)?;
+            self.hold(rejection, raw.to_vec());
         } else {
-            self.reject(&rejection, out)?;
+            let raw = Raw::whole(raw, self.ruler.is_some());
+            self.reject(&Rejection { raw, ..rejection }, out)?;
         }
         Ok(record.len())
     }

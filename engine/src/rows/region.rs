@@ -1,5 +1,7 @@
 //! A region that can't be read: a record too long, or a quote that never closes.
 
+use flate2::Crc;
+
 use super::skip::Start;
 use super::{Measured, Rows};
 use crate::header::generated;
@@ -18,6 +20,7 @@ pub(super) struct Region {
     reason: Reason,
     message: Message<'static>,
     raw: Vec<u8>,
+    crc: Crc,
 }
 
 impl Rows {
@@ -142,6 +145,7 @@ impl Rows {
             reason,
             message,
             raw: Vec::new(),
+            crc: Crc::new(),
         });
         Ok(())
     }
@@ -160,13 +164,13 @@ impl Rows {
             Some((at, _)) => (at, false),
             None => (input.len(), last),
         };
-        let room = CUT_BYTES.saturating_sub(region.raw.len());
-        let Measured { byte_length, raw, .. } = self.measure(length, room);
+        let most = if self.keeps_whole { usize::MAX } else { CUT_BYTES };
+        let room = most.saturating_sub(region.raw.len());
+        let Measured { byte_length, raw, .. } = self.measure(length, usize::MAX);
         region.byte_length += byte_length;
-        match self.ruler {
-            Some(_) => region.raw.extend_from_slice(&raw),
-            None => region.raw.extend_from_slice(&input[..length.min(room)]),
-        }
+        let bytes = if self.ruler.is_some() { &raw[..] } else { &input[..length] };
+        region.crc.update(bytes);
+        region.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if !closed {
             self.open = Some(region);
             return Ok(length);
@@ -179,7 +183,7 @@ impl Rows {
             column: None,
             reason: region.reason,
             message: region.message,
-            raw: Raw::of(&region.raw, region.byte_length),
+            raw: Raw::of(&region.raw, region.byte_length, region.crc.sum(), self.ruler.is_some()),
         };
         self.reject(&rejection, out)?;
         Ok(length)

@@ -139,6 +139,10 @@ impl Rows {
     ) -> Result<(), EngineError> {
         let byte_offset = self.source_offset;
         let measured = self.measure(record.len(), usize::MAX);
+        let raw = match self.ruler {
+            Some(_) => Raw::whole(&measured.raw, true),
+            None => Raw::whole(record, false),
+        };
         let rejection = Rejection {
             line: self.line,
             lines,
@@ -147,7 +151,7 @@ impl Rows {
             column: violation.column,
             reason: violation.reason,
             message: Message::Recipe(violation.message),
-            raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+            raw,
         };
         self.reject(&rejection, out)
     }

@@ -27,8 +27,6 @@ pub(crate) struct Sniffed {
     pub reading: Reading,
     pub structure: u8,
     pub header: u8,
-    /// Fields of the header's first line, as far as is known.
-    pub names: usize,
 }
 
 /// Completes what was told by what the text's first bytes say; `whole` if there are no more.
@@ -54,7 +52,7 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
     if look.is_empty() || (is_told && is_shaped && told.trusts_header) {
         let sure = |is_told| if is_told { 100 } else { 0 };
         let header = sure(told.header_lines.is_some());
-        return Sniffed { reading, structure: sure(is_told), header, names: 0 };
+        return Sniffed { reading, structure: sure(is_told), header };
     }
     let mut scored: Vec<(Reading, Score)> = candidates(look, told, &reading)
         .into_iter()
@@ -67,7 +65,7 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
     let second = scored.iter().find(|(reading, _)| reading.delimiter != scored[0].0.delimiter);
     let second = second.map_or(0.0, |(_, score)| score.total);
     let Some((best, score)) = scored.into_iter().next() else {
-        return Sniffed { reading, structure: 0, header: 0, names: 0 };
+        return Sniffed { reading, structure: 0, header: 0 };
     };
     let structure = if is_told { 100 } else { score.confidence(second) };
     let shaped = shape::shape(look, whole, best, told);

@@ -88,7 +88,7 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
     // The rows decide only where hardly one of them is as the header says.
     let is_decided = 2 * usual > all && (names == width || 10 * as_named < all);
     reading.width = (width > 0 && is_decided && !told.trusts_header).then_some(width);
-    Sniffed { reading, structure: 0, header, names }
+    Sniffed { reading, structure: 0, header }
 }
 
 fn print(fields: &Fields) -> u64 {

@@ -232,16 +232,20 @@ fn headers_preambles_and_comments_are_found() {
 }
 
 #[test]
-fn footnotes_are_skipped_as_told_or_as_found() {
+fn footnotes_are_skipped_as_told_and_rejected_as_found() {
     let table = "id,name,size\n1,a,2\n2,b,3\n3,c,4\n";
-    let notes = "\nSource: the ministry, 2020\n* estimated\n\n(c) nobody,\n";
+    let notes = "\nSource: the ministry, 2020\n* estimated figures\n\n(c) nobody,\n";
     let input = [table, notes].concat();
     for sizes in [&[][..], &[1], &[7, 0, 3]] {
         let ran = run_chunked(input.as_bytes(), sizes, &Options::default()).unwrap();
-        assert_eq!((text(&ran), ran.rejects.len()), (table, 0));
+        assert_eq!(text(&ran), table);
+        let told: Vec<_> =
+            ran.rejects.iter().map(|reject| (reject["reason"].as_str(), reject["line"].as_u64())).collect();
+        assert_eq!(told, [6, 7, 9].map(|line| (Some("footnote"), Some(line))));
+        let raw: Vec<_> = ran.rejects.iter().filter_map(|reject| reject["raw"].as_str()).collect();
+        assert_eq!(raw.concat(), notes.replace("\n\n", "\n").trim_start());
         assert_eq!(ran.summary.dialect.footnote_lines, 3);
-        assert_eq!(ran.summary.spans.skipped, notes.len() as u64);
-        assert_eq!(ran.summary.counts.rows_in, 3);
+        assert_eq!((ran.summary.spans.skipped, ran.summary.counts.rows_rejected), (2, 3));
         let told = Told { footnote_lines: Some(5), ..Told::default() };
         let ran = run_chunked(input.as_bytes(), sizes, &with(told)).unwrap();
         assert_eq!((text(&ran), ran.summary.dialect.footnote_lines), (table, 5));
@@ -250,11 +254,29 @@ fn footnotes_are_skipped_as_told_or_as_found() {
         for footnote_lines in [None, Some(5)] {
             let told = Told { footnote_lines, ..Told::default() };
             let ran = run_chunked(&utf16, sizes, &with(told)).unwrap();
-            assert_eq!((text(&ran), ran.summary.spans.skipped), (table, 2 * notes.len() as u64));
+            let skipped = if footnote_lines.is_none() { 4 } else { 2 * notes.len() as u64 };
+            assert_eq!((text(&ran), ran.summary.spans.skipped), (table, skipped));
         }
     }
     let told = Told { footnote_lines: Some(0), ..Told::default() };
     assert_eq!(run_chunked(input.as_bytes(), &[], &with(told)).unwrap().summary.counts.rows_rejected, 3);
+}
+
+#[test]
+fn a_header_among_the_footnotes_fails_the_file() {
+    for (header_lines, footnote_lines, fails) in [(1, 3, true), (2, 2, true), (1, 2, false), (0, 3, true)] {
+        let told = Told {
+            header_lines: Some(header_lines),
+            footnote_lines: Some(footnote_lines),
+            ..Told::rfc4180()
+        };
+        let bad = match run_chunked(b"a,b\n1,2\n3,4\n", &[], &with(told)) {
+            Ok(_) => None,
+            Err(EngineError::BadFile(bad)) => Some(bad.code),
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_eq!(bad, fails.then_some("unreadable_header"), "{header_lines} {footnote_lines}");
+    }
 }
 
 #[test]
@@ -268,14 +290,21 @@ fn what_is_not_clearly_a_footnote_is_rejected() {
         ("\nTotal,9\n", 1, 0),
         ("\nSource: nobody\n4,d,5\n", 1, 0),
         ("\nSource: nobody\n4,d\n", 2, 0),
-        ("\nSource: nobody\n4,d,5\n\nSource: somebody\n", 1, 1),
-        (&format!("\n{}", "note\n".repeat(17)), 17, 0),
+        // Blank lines with rows below them are no table's end.
+        ("\nSource: nobody\n4,d,5\n\nSource: somebody\n", 2, 0),
+        ("\n4,d,5\n\nMary Jones,e\n", 1, 0),
+        // Too wide, cut off, or one word.
+        ("\nJane Roe,3,4,5\n", 1, 0),
+        ("\nMary Jones,Pa", 1, 0),
+        ("\nA17\n", 1, 0),
+        ("\nMary Jones,Paris\n", 1, 1),
+        (&format!("\n{}", "a note\n".repeat(17)), 17, 0),
     ] {
         let ran = run([table, end].concat().as_bytes());
         let found = (ran.summary.counts.rows_rejected, ran.summary.dialect.footnote_lines);
         assert_eq!(found, (rejected, footnotes), "{end}");
         let lines: Vec<u64> = ran.rejects.iter().map(|reject| reject["line"].as_u64().unwrap()).collect();
-        assert!(lines.is_sorted(), "{lines:?}");
+        assert!(lines.is_sorted() && lines.len() as u64 == rejected, "{lines:?}");
     }
 }
 

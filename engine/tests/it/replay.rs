@@ -53,8 +53,13 @@ fn rows_of_another_dialect_are_read_below_the_files_header() {
     let source = b"id,name,size\n1,a,2\n2;b;3\n3,c,4\n4;d;5\n";
     let first = run_chunked(source, &[], &Options::default()).unwrap();
     let told = Told { delimiter: Some(b";".to_vec()), ..Told::default() };
-    let ran = replay(source, &first.rejects, &Options { told, ..Options::default() }).unwrap();
+    let header_delimiter = Some(b",".to_vec());
+    let options = Options { told, header_delimiter, ..Options::default() };
+    let ran = replay(source, &first.rejects, &options).unwrap();
     assert_eq!(text(&ran), "id,name,size\n2,b,3\n4,d,5\n");
+    // Without it, the header is what the run had.
+    let options = Options { header_delimiter: None, ..options };
+    assert_eq!(text(&replay(source, &first.rejects, &options).unwrap()), "\"id,name,size\"\n");
 }
 
 #[test]
@@ -83,6 +88,12 @@ fn a_row_that_is_cut_is_read_from_the_source_again() {
             other => panic!("{:?}", other.map(|ran| ran.summary)),
         }
     }
+    // Other bytes behind those that the rejects have.
+    let other = format!("id,name\n1,a\n2,{}y\n3,b\n4\n5,{long}\n", &long[1..]);
+    assert!(matches!(
+        replay(other.as_bytes(), &first.rejects, &short),
+        Err(EngineError::BadFile(bad)) if bad.code == "not_the_source"
+    ));
     let backwards: Vec<Value> = first.rejects.iter().rev().cloned().collect();
     match replay(source.as_bytes(), &backwards, &short) {
         Err(EngineError::BadFile(bad)) => assert_eq!(bad.code, "replay_out_of_order"),
@@ -106,6 +117,48 @@ fn bytes_of_another_encoding_make_the_round_trip() {
     )
     .unwrap();
     assert_eq!(text(&ran), "nom,prix\nZoé,\n");
+}
+
+#[test]
+fn a_correction_is_written_in_the_files_encoding() {
+    let latin =
+        "nom,prix\nAndré,5\nZoe\nÉté,3\n".chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let utf16: Vec<u8> =
+        "\u{feff}nom,prix\nAndré,5\nZoe\nÉté,3\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (source, has_all) in [(latin, false), (utf16, true)] {
+        let told = Told {
+            encoding: (!has_all).then(|| engine::Encoding::for_label(b"latin1").unwrap()),
+            ..Told::rfc4180()
+        };
+        let options = Options { told, ..Options::default() };
+        let first = run_chunked(&source, &[], &options).unwrap();
+        assert_eq!(first.rejects[0]["raw_encoding"], "base64");
+        let corrected = |raw: &str| {
+            let mut reject = first.rejects[0].clone();
+            (reject["raw"], reject["raw_encoding"]) = (raw.into(), "utf8".into());
+            replay(&source, &[reject], &options)
+        };
+        assert_eq!(text(&corrected("Zoé,4\n").unwrap()), "nom,prix\nZoé,4\n");
+        match corrected("日本,4\n") {
+            Ok(ran) => assert!(has_all && text(&ran) == "nom,prix\n日本,4\n"),
+            Err(EngineError::BadFile(bad)) => assert!(!has_all && bad.code == "not_in_encoding"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_long_row_that_was_mended_keeps_its_mending() {
+    let source = format!("id,name\n1,a\n2,\"{}\n3,b\n", "x".repeat(100_000));
+    let options = Options { told: Told::rfc4180(), ..Options::default() };
+    let first = run_chunked(source.as_bytes(), &[], &options).unwrap();
+    assert_eq!(first.rejects[0]["raw_encoding"], "cut");
+    let mut mended = first.rejects[0].clone();
+    // Still without the quote that closes.
+    let raw = format!("2,\"{}\n", "y".repeat(100_000));
+    (mended["raw"], mended["raw_encoding"]) = (raw.clone().into(), "utf8".into());
+    let again = replay(source.as_bytes(), &[mended], &options).unwrap();
+    assert_eq!((&again.rejects[0]["raw"], &again.rejects[0]["raw_encoding"]), (&raw.into(), &"utf8".into()));
 }
 
 #[test]
@@ -136,9 +189,7 @@ proptest! {
         let Ok(first) = run_chunked(&input, &[], &options) else { return Ok(()) };
         // A line that ends with an escape is another one alone.
         let escapes = matches!(options.told.escape, Some(Escape::Byte(_)));
-        // A header of one column is read as it is found.
-        let columns = csv::Reader::from_reader(&first.output[..]).byte_headers().unwrap().len();
-        if first.summary.dialect.header && !escapes && columns > 1 {
+        if first.summary.dialect.header && !escapes {
             let again = replay(&input, &first.rejects, &options).unwrap();
             prop_assert_eq!(
                 again.rejects.iter().map(facts).collect::<Vec<_>>(),

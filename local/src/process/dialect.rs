@@ -13,6 +13,9 @@ pub(super) struct DialectArgs {
     /// What stands between fields: one character or more, such as `;`, `\t`, `\x01` or `, `
     #[arg(long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
     delimiter: Option<Bytes>,
+    /// With --replay: what stands between the header's names, where the rows have another delimiter
+    #[arg(long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true, requires = "replay")]
+    header_delimiter: Option<Bytes>,
     /// What stands around fields, or `none` where quotes mean nothing
     #[arg(long, value_name = "CHAR|none", value_parser = words::quote)]
     quote: Option<Quote>,
@@ -116,6 +119,11 @@ enum RunawayQuoteArg {
 }
 
 impl DialectArgs {
+    /// What stands between the names of a replay's header, if that was given.
+    pub(super) fn header_delimiter(&self) -> Option<Vec<u8>> {
+        self.header_delimiter.clone().map(|delimiter| delimiter.0)
+    }
+
     /// What is told, the flags before `told`.
     pub(super) fn over(&self, told: Told) -> Told {
         let terminator = self.terminator.map(|terminator| match terminator {

@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Show what becomes of the first rows, as a table, and the rejected ones with their reasons beneath; writes nothing
-    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json", "replay"], value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
@@ -120,7 +120,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// What can be known to make no sense before anything is touched.
 fn check(args: &Args) -> Result<(), UsageError> {
-    if let Some(contradiction) = args.dialect.over(Told::default()).contradiction() {
+    let told = args.dialect.over(Told::default());
+    let header = args.dialect.header_delimiter().map(|it| Told { delimiter: Some(it), ..told.clone() });
+    if let Some(contradiction) = told.contradiction().or_else(|| header?.contradiction()) {
         return Err(UsageError(contradiction.into()));
     }
     let to_stdout = is_dash(args.output.as_deref());
@@ -177,12 +179,13 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
     let options = options(args, &recipe.recipe)?;
+    let mut replayed = None;
     let ran = match &args.replay {
         None => engine::run(&mut input, &mut clean, &mut rejects, &options).await,
         Some(path) => {
             let mut rows = Rejects::open(path, options.max_record_bytes)?;
             let ran = engine::replay(&mut input, &mut rows, &mut clean, &mut rejects, &options).await;
-            rows.finish()?;
+            replayed = Some(checksum_base64(rows.finish()?));
             // The receipt names the whole file.
             input.drain().await.with_context(|| format!("read {}", args.input.display()))?;
             ran.map(|summary| Summary { input_bytes: input.size(), ..summary })
@@ -208,6 +211,10 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
                 .with_context(|| format!("read {} at byte {byte_offset}", args.input.display()));
         }
         Err(error) => return Err(error.into()),
+    };
+    let receipt = match replayed {
+        Some(checksum) => receipt::of_replay(receipt, checksum),
+        None => receipt,
     };
     if let Some(path) = &args.receipt {
         let text = serde_json::to_string_pretty(&receipt).context("write the receipt")?;
@@ -242,6 +249,7 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
         options.output_compression = Some(compression(args));
     }
     options.told = args.dialect.over(options.told);
+    options.header_delimiter = args.dialect.header_delimiter();
     options.policies = args.policy.over(options.policies);
     options.profile = args.profile || (options.profile && !args.no_profile);
     options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
@@ -363,6 +371,12 @@ mod tests {
     }
 
     #[test]
+    fn a_preview_of_a_replay_is_refused() {
+        let line = "process a.csv --limit 2 --replay bad.ndjson";
+        assert!(Cli::try_parse_from(line.split(' ')).is_err());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
             "a.csv -o - --json",
@@ -375,6 +389,7 @@ mod tests {
             "a.csv --replay bad.ndjson --rejects bad.ndjson",
             "a.csv --delimiter \"",
             "a.csv --delimiter \\ --escape backslash",
+            "a.csv --replay bad.ndjson --header-delimiter \"",
         ] {
             assert!(check(&args(line)).is_err(), "{line}");
         }

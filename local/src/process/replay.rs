@@ -5,10 +5,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use engine::Replayed;
+use crc_fast::{CrcAlgorithm, Digest};
+use engine::{CUT_BYTES, Replayed};
 
-/// JSON may take six bytes for one, and more beside it.
-const BYTES_FOR_ONE: u64 = 6;
+/// JSON may take six bytes for one, of which UTF-16 may take two, and more beside it.
+const BYTES_FOR_ONE: u64 = 12;
 const BYTES_BESIDE: u64 = 64 * 1024;
 
 /// The rows of a rejects file. Ends where one can't be read, and keeps why.
@@ -19,6 +20,7 @@ pub(super) struct Rejects {
     number: u64,
     max_line_bytes: u64,
     error: Option<anyhow::Error>,
+    crc: Digest,
 }
 
 impl Rejects {
@@ -29,14 +31,15 @@ impl Rejects {
             path: path.to_owned(),
             line: Vec::new(),
             number: 0,
-            max_line_bytes: BYTES_FOR_ONE * max_record_bytes as u64 + BYTES_BESIDE,
+            max_line_bytes: BYTES_FOR_ONE * max_record_bytes.max(CUT_BYTES) as u64 + BYTES_BESIDE,
             error: None,
+            crc: Digest::new(CrcAlgorithm::Crc64Nvme),
         })
     }
 
-    /// Why the rows ended, if not with the file.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
-        self.error.map_or(Ok(()), Err)
+    /// The checksum of what was read; why the rows ended, if not with the file.
+    pub(super) fn finish(self) -> anyhow::Result<u64> {
+        self.error.map_or(Ok(self.crc.finalize()), Err)
     }
 
     /// The next row; nothing at the end.
@@ -51,6 +54,7 @@ impl Rejects {
             if length == 0 {
                 return Ok(None);
             }
+            self.crc.update(&self.line);
             anyhow::ensure!(
                 (length as u64) < self.max_line_bytes || self.line.ends_with(b"\n"),
                 "{}: it is longer than --max-record-bytes allows",
@@ -92,6 +96,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_line_that_a_run_writes_is_read() {
+        let raw = "\\u0000".repeat(2 * CUT_BYTES);
+        let line = format!("{{\"line\":2,\"byte_offset\":8,\"raw\":\"{raw}\"}}\n");
+        assert_eq!(rows(&line), (1, None));
+    }
+
+    #[test]
     fn what_is_no_row_of_a_rejects_file_is_named_by_its_line() {
         let row = r#"{"line":2,"byte_offset":8,"raw":"1,a\n"}"#;
         assert_eq!(rows(&format!("{row}\n\n{row}")), (2, None));
@@ -100,8 +111,10 @@ mod tests {
             (r#"{"line":2,"raw":""}"#, "lacks"),
             (r#"{"line":2,"byte_offset":8,"raw":"%","raw_encoding":"base64"}"#, "base64"),
             (r#"{"line":2,"byte_offset":8,"raw":"","raw_encoding":"cut"}"#, "byte_length"),
+            (r#"{"line":2,"byte_offset":8,"raw":"","raw_encoding":"cut","byte_length":9}"#, "checksum"),
+            (r#"{"line":18446744073709551615,"byte_offset":8,"raw":""}"#, "larger than any file"),
             (r#"{"line":2,"byte_offset":8,"raw":"","raw_encoding":"rot13"}"#, "raw_encoding"),
-            (&"x".repeat(70_000), "--max-record-bytes"),
+            (&"x".repeat(1_000_000), "--max-record-bytes"),
         ] {
             let (count, error) = rows(&format!("{row}\n{line}\n{row}\n"));
             let error = error.unwrap();
