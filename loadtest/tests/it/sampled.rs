@@ -26,9 +26,9 @@ fn invoices() -> String {
             _ => "übliche Lieferung",
         };
         let customer = ["Müller", "Olsen", "王"][row % 3];
-        write!(
+        writeln!(
             text,
-            "INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}\n",
+            "INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}",
             row * 7,
             row % 28 + 1,
             row * 13,
