@@ -63,8 +63,8 @@ fn s3_event(text: &str) {
             content_type: "text/csv",
             metadata: [].into(),
         };
-        let content = Payload::new(b"id,name\n1,a\n2\n".to_vec().into());
-        store.put(&new, content, &Condition::Always).await.unwrap();
+        let object = Payload::new(b"id,name\n1,a\n2\n".to_vec().into());
+        store.put(&new, object, &Condition::Always).await.unwrap();
         let config = ProcessorConfig::from_lookup(|name| match name {
             "OUTPUT_BUCKET" => Some(OUT.into()),
             "TOPIC_ARN" => Some("arn:aws:sns:us-east-1:123456789012:events".into()),
@@ -76,8 +76,7 @@ fn s3_event(text: &str) {
         let mut processor = Processor::new(&config, "processor".into(), store.clone(), topic.clone());
         processor.emit = |_| {};
         let mut context = Context::default();
-        let soon =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(60);
+        let soon = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_mins(1);
         context.deadline = u64::try_from(soon.as_millis()).unwrap();
         let outcome = handle(&processor, LambdaEvent::new(payload, context), &CancellationToken::new()).await;
         assert_eq!(store.open_uploads(), 0, "{outcome:?} leaves uploads open");

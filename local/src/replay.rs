@@ -31,7 +31,7 @@ own. What is replayed is the object's newest version, or the one that ?versionId
 pub struct Args {
     #[command(flatten)]
     stage: StageArgs,
-    /// Files of the stage's input bucket: s3://bucket/key
+    /// Files of the stage's input bucket: <s3://bucket/key>
     #[arg(required = true, value_name = "S3-URL")]
     files: Vec<String>,
     /// Process them again, even if they were processed
@@ -59,7 +59,7 @@ struct Replayed {
 /// Replays the files.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let files: Vec<ObjectRef> = args.files.iter().map(|url| object(url)).collect::<Result<_, _>>()?;
-    unless_interrupted(replay(&args, &files, terminal)).await
+    unless_interrupted(Box::pin(replay(&args, &files, terminal))).await
 }
 
 async fn replay(args: &Args, files: &[ObjectRef], terminal: &Terminal) -> anyhow::Result<Ending> {

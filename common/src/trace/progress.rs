@@ -112,7 +112,9 @@ fn written(samples: &[Sample]) -> String {
     for (ms, bytes) in samples {
         let separator = if text.is_empty() { "" } else { ";" };
         write!(text, "{separator}{ms}").unwrap_or_default();
-        bytes.iter().for_each(|bytes| write!(text, " {bytes}").unwrap_or_default());
+        for bytes in bytes {
+            write!(text, " {bytes}").unwrap_or_default();
+        }
     }
     text
 }

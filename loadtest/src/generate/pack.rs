@@ -34,7 +34,7 @@ const BGZF_TEXT_BYTES: usize = 0xff00;
 /// A gzip header with an extra field `BC` of two bytes, in which the block's length minus one stands.
 const BGZF_HEADER: &[u8] = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0";
 
-/// The empty block that ends a file: SAMv1, 4.1.2.
+/// The empty block that ends a file: `SAMv1`, 4.1.2.
 const BGZF_END: &[u8] = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 
 /// A text cut into the pieces of a file.

@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use common::contract::hex;
 use csv_async::StringRecord;
 use sha2::{Digest as _, Sha256};
 
@@ -86,7 +87,7 @@ impl Sample {
         ensure!(!rows.is_empty(), "it has no rows");
         let columns = (0..header.len()).map(|column| Column::of(&rows, column)).collect();
         let hash = Sha256::digest(bytes);
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hash[..8]);
         let mut line = header.iter().map(encoded).collect::<Vec<_>>().join(&b","[..]);
         line.push(b'\n');
         Ok(Self { name: format!("sample:{hash}"), header: line, rows, columns })
@@ -103,7 +104,7 @@ impl Sample {
         let takes_dirt = self.takes_dirt();
         while builder.bytes() < CYCLE_BYTES
             || builder.row() < MIN_CYCLE_ROWS
-            || builder.row() as u64 % MULTILINE_EVERY > 0
+            || !(builder.row() as u64).is_multiple_of(MULTILINE_EVERY)
         {
             let row = self.draw(&mut builder)?;
             for (at, field) in row.iter().enumerate() {

@@ -316,6 +316,7 @@ fn grouped(number: u64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "numbers that were set, not computed")]
 mod tests {
     use super::*;
     use crate::report::document::tests::run;

@@ -98,6 +98,7 @@ pub(crate) async fn sample(world: &World, known: &Known, samples: &Samples, prog
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "numbers that were set, not computed")]
 mod tests {
     use super::*;
 

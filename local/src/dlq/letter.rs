@@ -61,9 +61,9 @@ impl Letter {
             receipt_handle: message.receipt_handle.unwrap_or_default(),
         };
         if which == Which::Failures {
-            letter.read_failure()
+            letter.read_failure();
         } else {
-            letter.read_dead_letter()
+            letter.read_dead_letter();
         }
         letter
     }

@@ -57,7 +57,7 @@ struct Redriven {
 }
 
 pub(super) async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
-    unless_interrupted(redrive(&args, terminal)).await
+    unless_interrupted(Box::pin(redrive(&args, terminal))).await
 }
 
 async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {

@@ -109,7 +109,7 @@ enum OutputCompression {
 /// Cleans one file.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     check(&args)?;
-    let done = unless_interrupted(process(&args, terminal)).await;
+    let done = unless_interrupted(Box::pin(process(&args, terminal))).await;
     done.map_err(|error| if is_closed_pipe(&error) { ClosedPipe.into() } else { error })
 }
 

@@ -11,7 +11,6 @@ fn what_the_fuzzer_of_events_checks_holds_of_its_corpus() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        println!("{}", path.display());
         event_check::holds(&std::fs::read(path).unwrap());
         count += 1;
     }
