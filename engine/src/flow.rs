@@ -95,6 +95,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             output_bytes: self.encoder.output_bytes,
             spans: tally.spans,
             by_reason: tally.by_reason,
+            columns_left_out: profile.as_ref().map_or(0, Profile::columns_left_out),
             columns: profile.map(Profile::finish).unwrap_or_default(),
             warnings: tally.warnings,
         };

@@ -30,6 +30,8 @@ pub struct Summary {
     pub by_reason: BTreeMap<Reason, u64>,
     /// What the output's columns hold, the first thousand of them, where that was asked for.
     pub columns: Vec<ColumnProfile>,
+    /// Columns of the output that are not among those.
+    pub columns_left_out: u64,
     /// Rows in the output that violate the recipe's schema, which only counts them, by what is wrong first.
     pub warnings: BTreeMap<Reason, u64>,
 }

@@ -50,6 +50,7 @@ pub fn processed(
         },
         outputs,
         columns: summary.columns.iter().map(column).collect(),
+        columns_left_out: summary.columns_left_out,
         warnings: counted(&summary.warnings),
         rejects: rejects.map(|(bucket, key)| Rejects {
             bucket,
@@ -111,6 +112,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         rejects: None,
         warnings: BTreeMap::new(),
         columns: Vec::new(),
+        columns_left_out: 0,
         error: None,
         timing: Timing {
             started_at,
@@ -175,5 +177,28 @@ fn dialect(found: &engine::Dialect) -> Dialect {
             structure: found.confidence.structure,
             header: found.confidence.header,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_another_event_than_its_run_and_than_other_replays() {
+        let source = Source {
+            bucket: "local".into(),
+            key: "a.csv".into(),
+            version_id: None,
+            etag: "e".into(),
+            size: 1,
+            sequencer: None,
+        };
+        let recipe = RecipeRef { name: "default".into(), sha256: "00".into() };
+        let run = blank(&source, &recipe, Status::Processed, Timestamp::UNIX_EPOCH);
+        let [one, same, other] = ["a", "a", "b"].map(|rejects| of_replay(run.clone(), rejects.into()));
+        assert_eq!(one.event_id, same.event_id);
+        assert!(one.event_id != run.event_id && one.event_id != other.event_id);
+        assert_eq!((run.replay, one.replay.as_deref()), (None, Some("a")));
     }
 }

@@ -46,6 +46,9 @@ pub struct Receipt {
     /// What the output's columns hold, the first thousand of them; empty unless that was asked for.
     #[serde(default)]
     pub columns: Vec<Column>,
+    /// Columns of the output that are not among those, as there are more than a thousand.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub columns_left_out: u64,
     /// Why it failed.
     pub error: Option<Failure>,
     /// How long it took.
@@ -54,6 +57,12 @@ pub struct Receipt {
     pub peak_memory_bytes: u64,
     /// Which Penstock.
     pub penstock_version: String,
+}
+
+/// Whether a count need not be said; serde wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Receipt {

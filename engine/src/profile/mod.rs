@@ -17,6 +17,8 @@ pub const MAX_PROFILED_COLUMNS: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     columns: Vec<Column>,
+    /// Columns that are too many.
+    left_out: u64,
     /// Whether the columns have their names.
     is_named: bool,
     /// A quoted field without its quotes.
@@ -26,8 +28,11 @@ pub(crate) struct Profile {
 impl Profile {
     /// A profile of columns that have names already.
     pub(crate) fn of_columns(names: impl Iterator<Item = String>) -> Self {
-        let columns = names.take(MAX_PROFILED_COLUMNS).map(Column::new).collect();
-        Self { columns, is_named: true, unquoted: Vec::new() }
+        let mut profile = Self { is_named: true, ..Self::default() };
+        for name in names {
+            profile.add(name);
+        }
+        profile
     }
 
     /// Takes a field of a row.
@@ -60,6 +65,19 @@ impl Profile {
         }
     }
 
+    fn add(&mut self, name: String) {
+        if self.columns.len() < MAX_PROFILED_COLUMNS {
+            self.columns.push(Column::new(name));
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Columns that are not looked at, as there are too many.
+    pub(crate) fn columns_left_out(&self) -> u64 {
+        self.left_out
+    }
+
     /// What was seen of each column.
     pub(crate) fn finish(self) -> Vec<ColumnProfile> {
         self.columns.into_iter().map(Column::finish).collect()
@@ -87,8 +105,8 @@ impl Profile {
     fn observe_field(&mut self, column: usize, field: &[u8]) {
         if self.is_named {
             self.observe(column, field);
-        } else if column < MAX_PROFILED_COLUMNS {
-            self.columns.push(Column::new(String::from_utf8_lossy(field).into_owned()));
+        } else {
+            self.add(String::from_utf8_lossy(field).into_owned());
         }
     }
 }
@@ -200,6 +218,9 @@ mod tests {
     fn very_many_columns_cost_no_more_than_some() {
         let text = format!("{}a\n{}1\n", "a,".repeat(5000), "1,".repeat(5000));
         assert_eq!(profile(&text).len(), MAX_PROFILED_COLUMNS);
+        let mut profile = Profile::default();
+        profile.observe_text(text.as_bytes());
+        assert_eq!(profile.columns_left_out(), 4001);
     }
 
     #[test]

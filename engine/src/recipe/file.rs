@@ -40,6 +40,7 @@ pub struct RecipeFile {
     /// Lines above the header that are no part of the table.
     pub preamble_lines: Option<u64>,
     /// Lines at the end of the file that are no part of the table; 0 if there are none.
+    #[schemars(range(max = 1000))]
     pub footnote_lines: Option<u64>,
     /// What begins a line that is a comment.
     pub comment: Option<CommentWord>,

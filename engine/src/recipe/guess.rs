@@ -50,7 +50,9 @@ impl Guess {
             return;
         }
         let scratch = &mut self.scratch;
-        self.possible.retain(|(word, kind)| kind.read(text, scratch).is_some() && is_plain(word.kind, text));
+        self.possible.retain(|(word, kind)| {
+            kind.read(text, scratch).is_some() && is_plain(word.kind, text) && has_thousands(word, text)
+        });
     }
 
     /// The narrowest type that fits every value; a text where none does, or none was seen.
@@ -76,6 +78,22 @@ fn is_plain(kind: TypeWord, text: &[u8]) -> bool {
         }
         _ => true,
     }
+}
+
+/// Whether the groups of digits, where there are some, have three each: other ones are a date's or an address's.
+fn has_thousands(word: &FieldWord, text: &[u8]) -> bool {
+    let (Some(group), Some(decimal)) = (&word.group_char, &word.decimal_char) else { return true };
+    let whole = memchr::memmem::find(text, decimal.as_bytes()).map_or(text, |at| &text[..at]);
+    let Some(first) = memchr::memmem::find(whole, group.as_bytes()) else { return true };
+    let (head, mut rest) = whole.split_at(first);
+    while let Some(behind) = rest.strip_prefix(group.as_bytes()) {
+        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits != 3 {
+            return false;
+        }
+        rest = &behind[3..];
+    }
+    rest.is_empty() && head.iter().filter(|byte| byte.is_ascii_digit()).count() <= 3
 }
 
 #[cfg(test)]

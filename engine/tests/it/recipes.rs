@@ -206,6 +206,7 @@ fn what_makes_no_sense_is_refused_with_its_place() {
         field.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({ "schema": { "fields": [field] } })
     };
+    assert_eq!(wrong(json!({ "footnote_lines": 1001 })), ["/footnote_lines"]);
     assert_eq!(wrong(field(json!({ "type": "date", "format": "any" }))), ["/schema/fields/0/format"]);
     assert_eq!(
         wrong(field(json!({ "constraints": { "pattern": "(" } }))),

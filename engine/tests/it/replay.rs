@@ -1,9 +1,10 @@
 //! Rejected rows, once more.
 
+use engine::recipe::{Recipe, RecipeFile};
 use engine::{EngineError, Escape, Options, Policies, Ragged, Replayed, StrayQuotes, Told};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Chunks, Ran, gzip, parsed, run_chunked};
 use crate::properties::{any_dialect, csvish};
@@ -20,6 +21,11 @@ fn replay(source: &[u8], rejects: &[Value], options: &Options) -> Result<Ran, En
 
 fn text(ran: &Ran) -> &str {
     std::str::from_utf8(&ran.output).unwrap()
+}
+
+fn recipe_of(written: Value) -> Recipe {
+    let file: RecipeFile = serde_json::from_value(written).unwrap();
+    Recipe::new(&file, None).unwrap()
 }
 
 /// A reject but for what people are told.
@@ -117,6 +123,44 @@ fn bytes_of_another_encoding_make_the_round_trip() {
     )
     .unwrap();
     assert_eq!(text(&ran), "nom,prix\nZoé,\n");
+}
+
+#[test]
+fn a_row_that_is_withheld_is_read_from_its_own_source_alone() {
+    let source = "id,name\n1,a\n2\n3,b\n44\n";
+    let recipe = json!({ "match": "**", "rejects": "place" });
+    let mut options = Options { told: Told::rfc4180(), ..Options::default() };
+    options.work = recipe_of(recipe).work;
+    let first = run_chunked(source.as_bytes(), &[], &options).unwrap();
+    assert!(
+        first.rejects.iter().all(|reject| reject["raw"] == "" && reject["checksum"].as_u64() < Some(256))
+    );
+    let again = replay(source.as_bytes(), &first.rejects, &options).unwrap();
+    assert_eq!(again.rejects, first.rejects);
+    let other = source.replace("2\n", "5\n");
+    match replay(other.as_bytes(), &first.rejects, &options) {
+        Err(EngineError::BadFile(bad)) => assert_eq!(bad.code, "not_the_source"),
+        other => panic!("{:?}", other.map(|ran| ran.summary)),
+    }
+}
+
+#[test]
+fn a_row_that_another_one_kept_out_is_refused() {
+    let source = b"id,name\n1,a\n1,b\n2\n";
+    let field = json!({ "name": "id", "constraints": { "unique": true } });
+    let fields = json!([field, { "name": "name" }]);
+    let mut options = Options { told: Told::rfc4180(), ..Options::default() };
+    options.work = recipe_of(json!({ "match": "**", "schema": { "fields": fields } })).work;
+    let first = run_chunked(source, &[], &options).unwrap();
+    assert_eq!(first.rejects[0]["reason"], "unique");
+    match replay(source, &first.rejects, &options) {
+        Err(EngineError::BadFile(bad)) => assert_eq!((bad.code, bad.line), ("replay_of_duplicate", Some(3))),
+        other => panic!("{:?}", other.map(|ran| ran.summary)),
+    }
+    assert_eq!(replay(source, &first.rejects[1..], &options).unwrap().summary.counts.rows_rejected, 1);
+    // Without the recipe, any two rows may be alike.
+    let plain = Options { work: None, ..options };
+    assert_eq!(text(&replay(source, &first.rejects, &plain).unwrap()), "id,name\n1,b\n");
 }
 
 #[test]
