@@ -264,6 +264,8 @@ mod tests {
         dialect: DialectArgs,
         #[command(flatten)]
         policy: PolicyArgs,
+        #[arg(long)]
+        replay: bool,
     }
 
     #[test]
