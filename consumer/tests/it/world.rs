@@ -223,7 +223,6 @@ fn receipt(key: &str, version: &str, status: Status) -> Receipt {
         bytes: ByteCounts { input: 20, ..ByteCounts::default() },
         outputs: Vec::new(),
         rejects: None,
-        replay: None,
         warnings: std::collections::BTreeMap::new(),
         columns: Vec::new(),
         columns_left_out: 0,
