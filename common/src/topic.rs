@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_sns::types::MessageAttributeValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -32,6 +33,35 @@ pub struct PublishError {
     topic: String,
     #[source]
     source: Box<dyn Error + Send + Sync>,
+    is_refusal: bool,
+}
+
+impl PublishError {
+    /// Whether the same message may be taken when it is published again.
+    pub fn is_transient(&self) -> bool {
+        !self.is_refusal
+    }
+}
+
+/// Whether an error's code says that a service will not take a message, however often it is sent: until somebody mends
+/// a policy, a key, or a name.
+pub fn is_refusal(code: Option<&str>) -> bool {
+    let refusals = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "InvalidParameter",
+        "InvalidParameterException",
+        "KMSAccessDenied",
+        "KMSAccessDeniedException",
+        "KMSNotFound",
+        "KMSNotFoundException",
+        "NotFound",
+        "NotFoundException",
+        "ResourceNotFoundException",
+        "ValidationException",
+    ];
+    code.is_some_and(|code| refusals.contains(&code))
 }
 
 /// Where messages go.
@@ -83,7 +113,7 @@ impl SnsTopic {
     }
 
     fn error(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> PublishError {
-        PublishError { topic: self.arn.clone(), source: source.into() }
+        PublishError { topic: self.arn.clone(), source: source.into(), is_refusal: false }
     }
 }
 
@@ -111,7 +141,11 @@ impl Topic for SnsTopic {
                 request.headers_mut().insert(trace::XRAY_HEADER, header.clone());
             }
         });
-        let published = request.send().await.map_err(|error| self.error(error))?;
+        let published = request.send().await;
+        let published = published.map_err(|error| {
+            let is_refusal = is_refusal(error.code());
+            PublishError { is_refusal, ..self.error(error) }
+        })?;
         Ok(published.message_id.unwrap_or_default())
     }
 }
@@ -145,7 +179,7 @@ impl Topic for MemoryTopic {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if *refusals > 0 {
             *refusals -= 1;
-            return Err(PublishError { topic: "memory".into(), source: "refused: injected".into() });
+            return Err(PublishError { topic: "memory".into(), source: "refused: injected".into(), is_refusal: false });
         }
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(message);

@@ -34,6 +34,8 @@ const INSIDE_V6: [(Ipv6Addr, u32); 5] = [
     (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
 
+const LINK_LOCAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+
 /// Where a network without IPv4 reaches it: the last 32 bits are the address (RFC 6052).
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
@@ -46,6 +48,21 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             None => is_in(address, OUTSIDE_V6) && !INSIDE_V6.into_iter().any(|block| is_in(address, block)),
         },
     }
+}
+
+/// Whether an address is this machine's or its link's: not even a network of one's own is there.
+pub(super) fn is_of_this_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_of_this_machine_v4(address),
+        IpAddr::V6(address) => match inner(address) {
+            Some(inner) => is_of_this_machine_v4(inner),
+            None => address.is_loopback() || address.is_unspecified() || is_in(address, LINK_LOCAL_V6),
+        },
+    }
+}
+
+fn is_of_this_machine_v4(address: Ipv4Addr) -> bool {
+    address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -125,6 +142,16 @@ mod tests {
             "4000::1",
         ] {
             assert!(!public(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_told_from_a_network_of_ones_own() {
+        for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::", "fe80::1", "::ffff:127.0.0.1"] {
+            assert!(is_of_this_machine(address.parse().unwrap()), "{address}");
+        }
+        for address in ["10.0.0.1", "192.168.0.1", "fd00::1", "1.1.1.1", "2600:1f18::1"] {
+            assert!(!is_of_this_machine(address.parse().unwrap()), "{address}");
         }
     }
 
