@@ -1,14 +1,19 @@
 //! Who is told of what.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use common::contract::{CatalogStatus, ObjectRef, clean_key};
+use consumer::dead_letter::REASON;
 use common::store::Store;
 use consumer::Invocation;
 use consumer::notify::{
     Builder, Live, LoadError, Notice, NoticeKind, Notifications, Notifier, SendError, Target,
 };
+
+use jiff::Timestamp;
 
 use crate::world::{OUT, World, batch, failures, record};
 
@@ -17,15 +22,27 @@ use crate::world::{OUT, World, batch, failures, record};
 struct Listener {
     heard: Mutex<Vec<Notice>>,
     refusals: Mutex<u32>,
+    is_permanent: AtomicBool,
+    hangs: AtomicBool,
 }
 
 #[async_trait]
 impl Target for Listener {
     async fn send(&self, notice: &Notice) -> Result<(), SendError> {
-        let mut refusals = self.refusals.lock().unwrap();
-        if *refusals > 0 {
-            *refusals -= 1;
-            return Err("refused: injected".into());
+        let refuses = {
+            let mut refusals = self.refusals.lock().unwrap();
+            let refuses = *refusals > 0;
+            *refusals = refusals.saturating_sub(1);
+            refuses
+        };
+        if refuses {
+            return Err(match self.is_permanent.load(Ordering::SeqCst) {
+                true => SendError::permanent("refused: injected"),
+                false => SendError::transient("refused: injected"),
+            });
+        }
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         self.heard.lock().unwrap().push(notice.clone());
         Ok(())
@@ -95,6 +112,50 @@ async fn who_has_been_told_is_not_told_again_because_another_could_not_be() {
         assert_eq!((audience.b.heard().len(), world.topic.messages().len()), (1, 1));
     }
     assert_eq!(audience.a.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn who_can_never_be_told_keeps_no_file_out_of_the_catalogue() {
+    let world = World::default();
+    let (audience, notifier) = audience(&world, "{to: [a, b]}");
+    *audience.a.refusals.lock().unwrap() = u32::MAX;
+    audience.a.is_permanent.store(true, Ordering::SeqCst);
+    *audience.b.refusals.lock().unwrap() = 1;
+    let consumer = world.consumer_telling(notifier);
+    let event = world.processed("in/a.csv", "v1").await;
+    let deliver = async || {
+        let batch = batch(&[record("m1", &event)]);
+        failures(&consumer.handle(batch, &Invocation::default()).await.unwrap()).is_empty()
+    };
+    assert!(!deliver().await, "the other may be told yet");
+    assert!(world.entries().is_empty() && world.queues.sent().is_empty());
+    assert!(deliver().await && deliver().await);
+    let [(_, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
+    assert_eq!(letter.attributes[REASON], "notify");
+    let [entry] = &world.entries()[..] else { panic!("one entry") };
+    assert_eq!((entry.status, &entry.error_code), (CatalogStatus::Processed, &None), "what it is");
+    assert_eq!(audience.b.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_makes_nobody_forget_who_was_told() {
+    let world = World::default();
+    let (audience, notifier) = audience(&world, "{to: [a, b]}");
+    audience.a.hangs.store(true, Ordering::SeqCst);
+    let consumer = world.consumer_telling(notifier);
+    let event = world.failed("in/a.csv", "v1").await;
+    let deliver = async |deadline| {
+        let invocation = Invocation { deadline, ..Invocation::default() };
+        failures(&consumer.handle(batch(&[record("m1", &event)]), &invocation).await.unwrap()).is_empty()
+    };
+    assert!(!deliver(Some(Timestamp::now() + Duration::from_secs(1))).await);
+    audience.a.hangs.store(false, Ordering::SeqCst);
+    assert!(deliver(None).await, "the claim was given back");
+    assert_eq!(
+        (audience.a.heard().len(), audience.b.heard().len(), world.topic.messages().len()),
+        (1, 1, 1),
+        "each was told once"
+    );
 }
 
 #[tokio::test]
