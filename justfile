@@ -49,7 +49,7 @@ reference: reference-tools
     REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
 
 # Everything CI checks, in its order
-check: fmt lint test reference second-opinion doc deny check-deploy e2e demo
+check: fmt lint test reference second-opinion doc deny check-deploy e2e demo pages
 
 # Formatting
 fmt:
@@ -81,6 +81,10 @@ check-template: node-modules python-tools
 # The samples' traces through a real collector into an imitation of X-Ray
 collector:
     python3 local/collector.py
+
+# The pages that commands write, in a real Chromium: light, dark, on a phone, in print
+pages *ARGS:
+    python3 local/pages {{ARGS}}
 
 # Packages the golden templates anew, after a change to serverless.yml or deploy/
 template-update: node-modules

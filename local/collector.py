@@ -3,16 +3,20 @@
 moto, which takes them by PutTraceSegments.
 
 For each file of `penstock demo`: every span arrives as a segment, with its parent, in the one trace that the upload
-began. Both programs come from PyPI, into target/collector; they listen on loopback only.
+began. Then `penstock trace --stage` finds the traces again, as if the stage were a deployed one: by what is in the output
+bucket, and by X-Ray's search. Both programs come from PyPI, into target/collector; they listen on loopback only.
 """
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,17 +41,24 @@ class Failed(Exception):
 
 class Door(BaseHTTPRequestHandler):
     """Stands before X-Ray. This Rotel says of its requests that they are gzip, which they are not, and moto believes it;
-    and what moto refuses of a request shows only in its answer."""
+    what moto refuses of a request shows only in its answer; and moto's search takes no filter."""
 
     xray = ""
     taken = 0
     refused: list = []
+    # The traces that have a segment of this key, the first of them first.
+    traces_of: dict = {}
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = ask(f"{self.xray}{self.path}", body)
-        documents = json.loads(body).get("TraceSegmentDocuments", [])
-        Door.taken += len(documents)
+        if self.path == "/TraceSummaries":
+            answer = self.search(json.loads(body)["FilterExpression"])
+        else:
+            answer = ask(f"{self.xray}{self.path}", body)
+        for document in map(json.loads, json.loads(body).get("TraceSegmentDocuments", [])):
+            Door.taken += 1
+            if key := document.get("aws", {}).get("s3.key"):
+                self.traces_of.setdefault(key, []).append(document["trace_id"])
         Door.refused += json.loads(answer).get("UnprocessedTraceSegments", [])
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -55,12 +66,18 @@ class Door(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def search(self, expression: str) -> bytes:
+        """As X-Ray searches by annotation; Rotel makes none, but keeps the attribute."""
+        key = re.match(r'annotation\[aws\.s3\.key\] = "([^"]*)" OR ', expression)[1]
+        return json.dumps({"TraceSummaries": [{"Id": id} for id in self.traces_of.get(key, [])]}).encode()
+
     def log_message(self, *_):
         pass
 
 
-def ask(url: str, body: bytes) -> bytes:
-    request = urllib.request.Request(url, body, {"Authorization": CALLER, "Content-Type": "application/json"})
+def ask(url: str, body: bytes | None, method: str = "POST") -> bytes:
+    headers = {"Authorization": CALLER, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.read()
 
@@ -104,14 +121,21 @@ def start(command: list, port: int, log, environment: dict) -> subprocess.Popen:
     return child
 
 
-def demo(endpoint: str) -> list:
-    """The report of `penstock demo`, whose traces went to the collector."""
-    command = ["cargo", "run", "--release", "--quiet", "--", "demo", "--json"]
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+def penstock(*arguments: str, **variables: str) -> dict:
+    """The document that a command prints."""
+    command = ["cargo", "run", "--release", "--quiet", "--", *arguments, "--json"]
+    environment = {**os.environ, **variables}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=False)
+    document = json.loads(done.stdout or "{}")
     if done.returncode != 0:
-        raise Failed(f"penstock demo ended with {done.returncode}")
-    return json.loads(done.stdout)["files"]
+        stop(document.get("stack"))
+        raise Failed(f"penstock {arguments[0]} ended with {done.returncode}")
+    return document
+
+
+def stop(stack: dict | None) -> None:
+    if stack:
+        os.killpg(stack["process_group"], signal.SIGTERM)
 
 
 def segments(xray: str, trace_id: str) -> dict:
@@ -147,13 +171,30 @@ def check(xray: str, files: list) -> None:
     print(f"X-Ray took {Door.taken} segments and refused none")
 
 
+def look(stack: dict, xray: str, files: list) -> None:
+    """Each file's trace as `penstock trace --stage` finds it: the last one's without its receipt, by X-Ray's search."""
+    endpoint = stack["endpoint"]
+    place = f"{endpoint}/{stack['output_bucket']}/receipts/{urllib.parse.quote(files[-1]['key'])}.json"
+    ask(place, None, "DELETE")
+    for file in files:
+        variables = {**AWS, "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_XRAY": xray}
+        found = penstock("trace", file["key"], "--stage", "dev", "--region", "us-east-1", **variables)
+        spans = {span["span_id"]: span for span in found["spans"]}
+        if found["trace_id"] != file["trace_id"] or spans.keys() != segments(xray, file["trace_id"]).keys():
+            raise Failed(f"penstock trace {file['key']} gives {found}")
+        keys = {span["attributes"].get("aws.s3.key") for span in spans.values() if span["name"] == "file"}
+        if keys != {file["key"]}:
+            raise Failed(f"penstock trace {file['key']} gives the trace of {keys}")
+    print(f"penstock trace --stage drew {len(files)} traces, one of them by X-Ray's search")
+
+
 def main() -> None:
     install()
     moto_port, otlp_port, grpc_port = free_port(), free_port(), free_port()
     xray = f"http://127.0.0.1:{moto_port}"
     [agent] = VENV.glob("lib/python*/site-packages/rotel/rotel-agent")
     log_path = TARGET / "collector.log"
-    children = []
+    children, stack = [], None
     with log_path.open("w") as log:
         try:
             moto = [VENV / "bin" / "moto_server", "-H", "127.0.0.1", "-p", moto_port]
@@ -166,10 +207,14 @@ def main() -> None:
             rotel += ["--otlp-http-endpoint", f"127.0.0.1:{otlp_port}"]
             rotel += ["--otlp-grpc-endpoint", f"127.0.0.1:{grpc_port}", "--debug-log", "traces"]
             children.append(start(rotel, otlp_port, log, {**os.environ, **AWS}))
-            check(xray, demo(f"http://127.0.0.1:{otlp_port}"))
+            report = penstock("demo", "--keep", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{otlp_port}")
+            stack = report["stack"]
+            check(xray, report["files"])
+            look(stack, before, report["files"])
         except Failed as error:
             sys.exit(f"error: {error}; see {log_path}")
         finally:
+            stop(stack)
             for child in children:
                 child.terminate()
                 child.wait()

@@ -6,11 +6,17 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::{Builder, tls};
 
-use crate::store::S3Store;
-
 /// Region, credentials and endpoints from the environment, and an HTTP client.
 pub async fn sdk_config() -> aws_config::SdkConfig {
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    sdk_config_in(None).await
+}
+
+/// As [`sdk_config`], in another region than the environment's, if one is given.
+pub async fn sdk_config_in(region: Option<String>) -> aws_config::SdkConfig {
+    let mut config = aws_config::defaults(aws_config::BehaviorVersion::latest());
+    if let Some(region) = region {
+        config = config.region(aws_config::Region::new(region));
+    }
     config.http_client(http_client()).timeout_config(time_outs()).load().await
 }
 
@@ -43,12 +49,6 @@ pub fn with_short_time_outs(config: &aws_config::SdkConfig) -> aws_config::SdkCo
     let time_outs = time_outs.operation_attempt_timeout(Duration::from_secs(4));
     let time_outs = time_outs.operation_timeout(Duration::from_secs(8)).build();
     config.to_builder().timeout_config(time_outs).build()
-}
-
-/// S3 for a function that streams objects.
-pub fn s3_store(config: &aws_config::SdkConfig) -> S3Store {
-    let ranges = config.to_builder().http_client(http_client()).build();
-    S3Store::new(s3_client(config)).fetching_through(s3_client(&ranges))
 }
 
 /// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.

@@ -24,6 +24,23 @@ pub enum ConfigError {
     },
 }
 
+/// Where the recipes lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecipesPlace {
+    /// Nowhere: the default recipe is every file's.
+    #[default]
+    None,
+    /// In a folder.
+    Folder(String),
+    /// Under a prefix of a bucket.
+    Published {
+        /// The bucket.
+        bucket: String,
+        /// Empty, or with a `/` at its end.
+        prefix: String,
+    },
+}
+
 /// What the processor needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessorConfig {
@@ -37,6 +54,20 @@ pub struct ProcessorConfig {
     pub max_decompressed_bytes: u64,
     /// How many times its size a compressed file may grow to.
     pub max_compression_ratio: u64,
+    /// Where the recipes lie.
+    pub recipes: RecipesPlace,
+    /// The key of hashes and surrogates.
+    pub mask_key: Option<Secret>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// What the consumer needs to know.
@@ -134,6 +165,8 @@ impl ProcessorConfig {
                 "TOPIC_ARN",
             )?,
             memory_budget_mib,
+            recipes: recipes(&lookup)?,
+            mask_key: given(&lookup, "MASK_KEY").map(Secret),
         })
     }
 }
@@ -195,6 +228,31 @@ fn given(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> 
     lookup(name).filter(|value| !value.trim().is_empty())
 }
 
+/// Where `RECIPES` says; if it says nothing, in the folder that the image brings.
+fn recipes(lookup: impl Fn(&str) -> Option<String>) -> Result<RecipesPlace, ConfigError> {
+    let Some(place) = given(&lookup, "RECIPES") else {
+        let baked = given(&lookup, "LAMBDA_TASK_ROOT").map(|root| format!("{root}/recipes"));
+        let there = baked.filter(|folder| std::path::Path::new(folder).is_dir());
+        return Ok(there.map_or(RecipesPlace::None, RecipesPlace::Folder));
+    };
+    s3_or_folder(&place)
+        .ok_or(ConfigError::Malformed { name: "RECIPES", expected: "a folder, or s3://<bucket>/<prefix>" })
+}
+
+/// Reads `s3://<bucket>/<prefix>`, and anything else as a folder.
+pub fn s3_or_folder(place: &str) -> Option<RecipesPlace> {
+    let Some(rest) = place.strip_prefix("s3://") else { return Some(RecipesPlace::Folder(place.to_owned())) };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_end_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    is_bucket(bucket).then(|| RecipesPlace::Published { bucket: bucket.to_owned(), prefix })
+}
+
+fn is_bucket(bucket: &str) -> bool {
+    (3..=63).contains(&bucket.len())
+        && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+}
+
 fn limit(
     lookup: impl Fn(&str) -> Option<String>,
     name: &'static str,
@@ -216,9 +274,7 @@ fn required(
 
 fn bucket(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {
     let bucket = required(lookup, name, "the name of the output bucket")?;
-    let well_formed = (3..=63).contains(&bucket.len())
-        && bucket.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'));
-    if !well_formed {
+    if !is_bucket(&bucket) {
         return Err(ConfigError::Malformed {
             name,
             expected: "a bucket's name: 3 to 63 of a-z, 0-9, '.' and '-'",
@@ -285,6 +341,20 @@ mod tests {
         assert_eq!(processor(&with).unwrap().memory_budget_mib, 128);
         let with = [&with[..], &[("MEMORY_BUDGET_MIB", "256")]].concat();
         assert_eq!(processor(&with).unwrap().memory_budget_mib, 256);
+    }
+
+    #[test]
+    fn recipes_lie_in_a_folder_or_under_a_prefix() {
+        let base = [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)];
+        let place =
+            |value| processor(&[&base[..], &[("RECIPES", value)]].concat()).map(|config| config.recipes);
+        let published =
+            |prefix: &str| RecipesPlace::Published { bucket: "conf".into(), prefix: prefix.into() };
+        assert_eq!(processor(&base).unwrap().recipes, RecipesPlace::None);
+        assert_eq!(place("/opt/recipes"), Ok(RecipesPlace::Folder("/opt/recipes".into())));
+        assert_eq!(place("s3://conf"), Ok(published("")));
+        assert_eq!(place("s3://conf/a/b/"), Ok(published("a/b/")));
+        assert!(place("s3://C_/x").unwrap_err().to_string().starts_with("RECIPES is malformed"));
     }
 
     #[test]

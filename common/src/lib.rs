@@ -12,6 +12,7 @@
 //! - [`read`]: an object as a stream, by several ranges at once.
 //! - [`mod@write`]: a stream as an object, by parts, visible only when complete.
 //! - [`buffers`]: what both hold their bytes in, so that memory is flat.
+//! - `connector`: the connections that objects are fetched through.
 //! - `retry`: how both try again.
 //! - [`topic`]: messages out, to SNS; [`queue`]: to SQS, and back to it.
 //! - [`trace`]: one file, one trace: spans, how they travel, and where they go.
@@ -22,6 +23,7 @@
 pub mod aws;
 pub mod buffers;
 pub mod config;
+mod connector;
 pub mod contract;
 pub mod document;
 pub mod expression;

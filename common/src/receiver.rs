@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +30,12 @@ const MAX_DATAGRAM: usize = 1 << 16;
 
 /// What is remembered, so that a system that is left running does not grow: the oldest are forgotten.
 const MAX_SPANS: usize = 100_000;
+
+/// The same, where they are kept in a file: a span takes some 3 KB.
+const MAX_SPANS_BESIDE_FILE: usize = 10_000;
+
+/// Of a file that is longer, only what is remembered is kept.
+const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A client sends its spans in portions far smaller than this.
 const MAX_EXPORT_BYTES: usize = 64 * 1024 * 1024;
@@ -95,21 +101,47 @@ impl ReceivedSpan {
 struct Spans {
     all: VecDeque<ReceivedSpan>,
     /// Where they are kept, a line each.
-    file: Option<File>,
+    file: Option<Kept>,
+}
+
+struct Kept {
+    file: File,
+    bytes: u64,
+    max_bytes: u64,
+}
+
+impl Kept {
+    fn add(&mut self, span: &ReceivedSpan) -> io::Result<()> {
+        let mut line = serde_json::to_vec(span)?;
+        line.push(b'\n');
+        // At once: somebody may be reading.
+        self.file.write_all(&line)?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew<'a>(&mut self, with: impl Iterator<Item = &'a ReceivedSpan>) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.bytes = 0;
+        with.into_iter().try_for_each(|span| self.add(span))
+    }
 }
 
 type Received = Arc<Mutex<Spans>>;
 
 impl Spans {
     fn keep(&mut self, span: ReceivedSpan) {
-        if let Some(file) = &mut self.file {
-            let line = serde_json::to_string(&span).unwrap_or_default();
-            if let Err(error) = writeln!(file, "{line}") {
+        let most = if self.file.is_some() { MAX_SPANS_BESIDE_FILE } else { MAX_SPANS };
+        if self.all.len() == most {
+            self.all.pop_front();
+        }
+        if let Some(kept) = &mut self.file {
+            let is_full = kept.bytes >= kept.max_bytes;
+            let room = if is_full { kept.begin_anew(self.all.iter()) } else { Ok(()) };
+            if let Err(error) = room.and_then(|()| kept.add(&span)) {
                 tracing::warn!(error = %error, "a span is not kept");
             }
-        }
-        if self.all.len() == MAX_SPANS {
-            self.all.pop_front();
         }
         self.all.push_back(span);
     }
@@ -129,9 +161,10 @@ impl SpanReceiver {
         Self::receive(Spans::default()).await
     }
 
-    /// And writes each span into `file`, a JSON object a line.
+    /// And writes each span into `file`, a JSON object a line: the last 256 MiB, or somewhat less.
     pub async fn keeping(file: File) -> io::Result<Self> {
-        Self::receive(Spans { file: Some(file), ..Spans::default() }).await
+        let file = Some(Kept { file, bytes: 0, max_bytes: MAX_FILE_BYTES });
+        Self::receive(Spans { file, ..Spans::default() }).await
     }
 
     async fn receive(spans: Spans) -> io::Result<Self> {
@@ -156,7 +189,7 @@ impl SpanReceiver {
         self.udp
     }
 
-    /// What has arrived so far, the last 100,000 of it.
+    /// What has arrived so far: the last 100,000, or 10,000 where they are kept in a file.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         received.all.iter().cloned().collect()
@@ -244,6 +277,37 @@ fn text(value: Option<&AnyValue>) -> String {
         Some(any_value::Value::IntValue(number)) => number.to_string(),
         Some(any_value::Value::DoubleValue(number)) => number.to_string(),
         Some(any_value::Value::BoolValue(truth)) => truth.to_string(),
+        Some(any_value::Value::ArrayValue(array)) => {
+            array.values.iter().map(|value| text(Some(value))).collect::<Vec<_>>().join(", ")
+        }
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_full_keeps_what_is_remembered() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let max_bytes = 20_000;
+        let kept = Kept { file: file.reopen().unwrap(), bytes: 0, max_bytes };
+        let mut spans = Spans { file: Some(kept), ..Spans::default() };
+        let mut names = Vec::new();
+        for number in 0..200 {
+            let span = ReceivedSpan { name: format!("{number}"), ..ReceivedSpan::default() };
+            spans.keep(span);
+            names.push(format!("{number}"));
+            // Small enough to begin anew with.
+            if spans.all.len() > 20 {
+                spans.all.pop_front();
+            }
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            assert!(text.len() <= max_bytes as usize + 1000, "{} bytes", text.len());
+            let read: Vec<String> =
+                text.lines().map(|line| serde_json::from_str::<ReceivedSpan>(line).unwrap().name).collect();
+            assert!(names.ends_with(&read) && read.len() >= names.len().min(20), "{read:?}");
+        }
     }
 }

@@ -36,13 +36,6 @@ pub struct PublishError {
     is_refusal: bool,
 }
 
-impl PublishError {
-    /// Whether the same message may be taken when it is published again.
-    pub fn is_transient(&self) -> bool {
-        !self.is_refusal
-    }
-}
-
 /// Whether an error's code says that a service will not take a message, however often it is sent: until somebody mends
 /// a policy, a key, or a name.
 pub fn is_refusal(code: Option<&str>) -> bool {
@@ -62,6 +55,18 @@ pub fn is_refusal(code: Option<&str>) -> bool {
         "ValidationException",
     ];
     code.is_some_and(|code| refusals.contains(&code))
+}
+
+impl PublishError {
+    /// The topic's name, and why it did not take the message.
+    pub fn new(topic: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { topic: topic.into(), source: source.into(), is_refusal: false }
+    }
+
+    /// Whether the same message may be taken when it is published again.
+    pub fn is_transient(&self) -> bool {
+        !self.is_refusal
+    }
 }
 
 /// Where messages go.
@@ -113,7 +118,7 @@ impl SnsTopic {
     }
 
     fn error(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> PublishError {
-        PublishError { topic: self.arn.clone(), source: source.into(), is_refusal: false }
+        PublishError::new(&self.arn, source)
     }
 }
 
@@ -179,7 +184,7 @@ impl Topic for MemoryTopic {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if *refusals > 0 {
             *refusals -= 1;
-            return Err(PublishError { topic: "memory".into(), source: "refused: injected".into(), is_refusal: false });
+            return Err(PublishError::new("memory", "refused: injected"));
         }
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.push(message);

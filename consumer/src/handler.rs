@@ -128,7 +128,7 @@ impl Consumer {
         let answers: Vec<Option<_>> = answers.buffer_unordered(MESSAGES_AT_ONCE).collect().await;
         let mut response = SqsBatchResponse::default();
         for failed in answers.into_iter().flatten() {
-            response.add_failure(failed?);
+            response.add_failure(failed.inspect_err(|error| trace::fail(&Context::current(), error))?);
         }
         Ok(response)
     }

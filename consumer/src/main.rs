@@ -31,12 +31,13 @@ async fn run() -> Result<(), Error> {
     let queues = Arc::new(SqsQueues::new(aws_sdk_sqs::Client::new(&sdk)));
     let builder = Builder::new(&sdk, &config);
     let notifier = Live::load(config.notifications.as_deref(), store.clone(), builder).await?;
-    // For as long as the process lives.
-    let consumer: &Consumer =
-        Box::leak(Box::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config)));
-    let handle = async |event: LambdaEvent<_>| {
-        let invocation = Invocation::new(&event.context);
-        consumer.invoke(event.payload, &invocation).await.map_err(Error::from)
+    let consumer = Arc::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config));
+    let handle = move |event: LambdaEvent<_>| {
+        let consumer = Arc::clone(&consumer);
+        async move {
+            let invocation = Invocation::new(&event.context);
+            consumer.invoke(event.payload, &invocation).await.map_err(Error::from)
+        }
     };
-    Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "pubsub" }).run().await
+    Runtime::new(service_fn(handle)).layer(InvocationLayer::new("pubsub")).run().await
 }

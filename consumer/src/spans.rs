@@ -22,6 +22,7 @@ pub(crate) fn begin(record: &SqsMessage, publisher: Option<SpanContext>) -> Cont
         KeyValue::new("messaging.operation.type", "process"),
         KeyValue::new("messaging.destination.name", queue.clone()),
         count_of("penstock.receive_count", receives(record)),
+        trace::searchable(&["aws.s3.key", "penstock.event_id", "penstock.outcome"]),
     ];
     let id = record.message_id.clone();
     attributes.extend(id.map(|id| KeyValue::new("messaging.message.id", id)));

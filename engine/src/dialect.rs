@@ -1,6 +1,8 @@
 //! How a text is written: what the caller says of it, and what is read by in the end.
 
 use encoding_rs::Encoding;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// The byte around fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,8 @@ pub enum Escape {
 }
 
 /// What ends a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Terminator {
     /// `\n`, `\r\n` and `\r`, whichever comes.
     Any,
@@ -84,6 +87,18 @@ pub struct Told {
 }
 
 impl Told {
+    /// Why what is told makes no sense together, if it doesn't.
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let quote = self.quote.unwrap_or(Quote::Byte(b'"')).byte();
+        let escape = match self.escape {
+            Some(Escape::Byte(escape)) => Some(escape),
+            _ => None,
+        };
+        let first = self.delimiter.as_ref()?.first().copied();
+        (first == quote || first == escape)
+            .then_some("the delimiter begins with the quote or the escape: give three that differ")
+    }
+
     /// RFC 4180 in UTF-8, with a header: nothing is left to find out.
     pub fn rfc4180() -> Self {
         Self {

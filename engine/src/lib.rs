@@ -8,6 +8,7 @@
 //! - `text`: the input's plain bytes; `compression`: what its first bytes say it is; `inflate`: gzip and the like.
 //! - `sample`: its first bytes, and what they say of all of it; `encoding`: which one it is, and UTF-8 of it; `sniff`:
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
+//! - [`recipe`]: what a recipe says of all that, and of the rows; [`words`]: how people say it.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
 //! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
 //!   the columns' names.
@@ -28,6 +29,7 @@ mod line_end;
 mod outputs;
 mod parse;
 mod policy;
+pub mod recipe;
 mod recode;
 mod rejection;
 mod repair;
@@ -39,6 +41,7 @@ mod sink;
 mod sniff;
 mod summary;
 mod text;
+pub mod words;
 mod write;
 
 pub use compression::Compression;

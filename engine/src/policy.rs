@@ -1,5 +1,8 @@
 //! What becomes of rows that are not as they should be. The defaults lose nothing and change no value.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 /// What is done with each kind of fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Policies {
@@ -31,7 +34,8 @@ pub struct Ragged {
 }
 
 /// What is done with bytes that the encoding does not have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum InvalidBytes {
     /// The row is rejected.
     #[default]
@@ -41,7 +45,8 @@ pub enum InvalidBytes {
 }
 
 /// What is done with zero bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum NulBytes {
     /// They stay.
     #[default]
@@ -53,7 +58,8 @@ pub enum NulBytes {
 }
 
 /// What is done with a row that has another width than the header's, and a quote where none belongs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum StrayQuotes {
     /// It is rejected.
     #[default]
@@ -63,7 +69,8 @@ pub enum StrayQuotes {
 }
 
 /// What is done when a quote opens and does not close within the longest record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum RunawayQuote {
     /// Its line is rejected, and reading goes on at the next.
     #[default]

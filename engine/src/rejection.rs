@@ -24,6 +24,32 @@ pub enum Reason {
     InvalidEncoding,
     /// Zero bytes.
     NulByte,
+    /// No value of the type that the schema gives the column.
+    WrongType,
+    /// No value, and the schema wants one.
+    Required,
+    /// A value that another row has, too.
+    Unique,
+    /// Less than the least.
+    Minimum,
+    /// More than the greatest.
+    Maximum,
+    /// Not more than it has to be.
+    ExclusiveMinimum,
+    /// Not less than it has to be.
+    ExclusiveMaximum,
+    /// Too few characters.
+    MinLength,
+    /// Too many characters.
+    MaxLength,
+    /// Another form than the pattern's.
+    Pattern,
+    /// None of the values that there are.
+    Enum,
+    /// A primary key without a value, or another row's.
+    PrimaryKey,
+    /// An expression of the recipe that has no value for the row.
+    Expression,
 }
 
 impl Reason {
@@ -36,6 +62,19 @@ impl Reason {
             Self::UnclosedQuote => "unclosed_quote",
             Self::InvalidEncoding => "invalid_encoding",
             Self::NulByte => "nul_byte",
+            Self::WrongType => "wrong_type",
+            Self::Required => "required",
+            Self::Unique => "unique",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::ExclusiveMinimum => "exclusive_minimum",
+            Self::ExclusiveMaximum => "exclusive_maximum",
+            Self::MinLength => "min_length",
+            Self::MaxLength => "max_length",
+            Self::Pattern => "pattern",
+            Self::Enum => "enum",
+            Self::PrimaryKey => "primary_key",
+            Self::Expression => "expression",
         }
     }
 }
@@ -45,7 +84,7 @@ pub(crate) const CUT_BYTES: usize = 64 * 1024;
 
 /// One row or region that was set aside: a line of the rejects file. It borrows what it tells of, so that a file of
 /// nothing but bad rows costs no memory for each.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Rejection<'a> {
     /// The 1-based line at which it starts.
     pub line: u64,
@@ -61,7 +100,7 @@ pub(crate) struct Rejection<'a> {
     pub reason: Reason,
     /// Why, for people. Never a value.
     #[serde(serialize_with = "as_text")]
-    pub message: Message,
+    pub message: Message<'a>,
     /// Its bytes, its line end included, and how they are spelled.
     #[serde(flatten)]
     pub raw: Raw<'a>,
@@ -69,15 +108,22 @@ pub(crate) struct Rejection<'a> {
 
 /// Why a row was set aside, for people.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Message {
-    Width { header: usize, row: usize },
+pub(crate) enum Message<'a> {
+    Width {
+        header: usize,
+        row: usize,
+    },
     UnclosedQuote,
-    TooLong { max_record_bytes: usize },
+    TooLong {
+        max_record_bytes: usize,
+    },
     InvalidEncoding,
     NulByte,
+    /// What the recipe says.
+    Recipe(&'a str),
 }
 
-impl fmt::Display for Message {
+impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Width { header, row } => write!(f, "the header has {header} fields, this row has {row}"),
@@ -89,6 +135,7 @@ impl fmt::Display for Message {
             }
             Self::InvalidEncoding => f.write_str("the row has bytes that the file's encoding does not have"),
             Self::NulByte => f.write_str("the row has a zero byte"),
+            Self::Recipe(message) => f.write_str(message),
         }
     }
 }
@@ -98,7 +145,7 @@ fn as_text<S: Serializer>(text: &impl fmt::Display, serializer: S) -> Result<S::
 }
 
 /// A row's bytes: as they are where they are UTF-8, else in base64.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(tag = "raw_encoding", rename_all = "lowercase")]
 pub(crate) enum Raw<'a> {
     /// As they are.
@@ -108,7 +155,7 @@ pub(crate) enum Raw<'a> {
         #[serde(serialize_with = "as_base64")]
         raw: &'a [u8],
     },
-    /// Only the first 64 KiB of them, base64; read the rest at `byte_offset` of the decompressed source.
+    /// Only the first 64 KiB of them, or none where the recipe withholds them, base64; read the rest at `byte_offset` of the decompressed source.
     Cut {
         #[serde(serialize_with = "as_base64")]
         raw: &'a [u8],

@@ -1,6 +1,7 @@
 //! One file from first byte to last.
 
 use std::io;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -12,6 +13,7 @@ use crate::encoding::Decoder;
 use crate::inflate::InflateLimits;
 use crate::outputs::Outputs;
 use crate::policy::Policies;
+use crate::recipe::{MaskKey, Work};
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::sample::Sample;
 use crate::text::Text;
@@ -36,6 +38,10 @@ pub struct Options {
     pub told: Told,
     /// What becomes of rows that are not as they should be.
     pub policies: Policies,
+    /// What a recipe does to the rows.
+    pub work: Option<Arc<Work>>,
+    /// The key of its masks.
+    pub mask_key: Option<MaskKey>,
 }
 
 impl Default for Options {
@@ -48,6 +54,8 @@ impl Default for Options {
             inflate: InflateLimits::default(),
             told: Told::default(),
             policies: Policies::default(),
+            work: None,
+            mask_key: None,
         }
     }
 }
@@ -77,8 +85,15 @@ where
     let found = sample.look(options, text.compression == Compression::None)?;
     let decoder = Decoder::new(found.encoding.encoding);
     let reading = found.sniffed.reading.clone();
+    let mut rows = Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some());
+    if let Some(work) = &options.work {
+        if work.needs_key() && options.mask_key.is_none() {
+            return Err(EngineError::Internal("the recipe masks by a key, and there is none".into()));
+        }
+        rows = rows.with_work(Arc::clone(work), options.mask_key.clone());
+    }
     let mut flow = Flow {
-        rows: Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some()),
+        rows,
         decoder,
         out: Outputs::default(),
         carry: BytesMut::new(),
@@ -123,6 +138,7 @@ where
         output_bytes: flow.encoder.output_bytes,
         spans: tally.spans,
         by_reason: tally.by_reason,
+        warnings: tally.warnings,
     };
     if !summary.adds_up() {
         return Err(EngineError::Internal(format!("the sums don't add up: {summary:?}")));

@@ -27,6 +27,8 @@ pub struct Summary {
     pub spans: Spans,
     /// Rejections by reason.
     pub by_reason: BTreeMap<Reason, u64>,
+    /// Rows in the output that violate the recipe's schema, which only counts them, by what is wrong first.
+    pub warnings: BTreeMap<Reason, u64>,
 }
 
 impl Summary {

@@ -80,7 +80,7 @@ pub(crate) fn mended<'a>(field: &'a [u8], policies: &Policies) -> Cow<'a, [u8]> 
 }
 
 /// Whether a spreadsheet would calculate it. A plain number is no formula, whatever its sign.
-fn is_formula(field: &[u8]) -> bool {
+pub(crate) fn is_formula(field: &[u8]) -> bool {
     let number = |rest: &[u8]| {
         let grouped = || rest.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
         let parsed = || str::from_utf8(rest).is_ok_and(|text| text.parse::<f64>().is_ok());

@@ -6,6 +6,7 @@ It builds Penstock, installs the others in pinned versions under target/bench, g
   s3        CPU, S3 to S3: the processor beside a bare copy by the same SDK (the S3 runs here, no account)
   memory    peak memory of the processor, and of the command from a pipe
   tracing   what spans cost: CPU on a large file, and time on each invocation
+  generate  CPU of making files: loadtest generate beside tpchgen-cli
   start     the processor's size, and how long it takes until it asks for its first event
 
 What is compared takes turns, round by round. Each target stands beside its figure, met or NOT met; the exit
@@ -20,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+import generator
 import memory
 import startup
 import throughput
@@ -28,7 +30,7 @@ import tracing
 from report import Table, targets_table
 from tools import BENCH, ROOT, Failed
 
-SECTIONS = ["files", "s3", "memory", "tracing", "start"]
+SECTIONS = ["files", "s3", "memory", "tracing", "generate", "start"]
 DOCS = ROOT / "docs" / "benchmarks.md"
 
 EXAMPLES = """\
@@ -136,6 +138,11 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
         targets += [*judged, target]
     if "tracing" in given.only:
         table, judged = tracing.cost(binaries, given.rounds, say)
+        tables.append(table)
+        targets += judged
+    if "generate" in given.only:
+        tpchgen = tools.install_generator(say)
+        table, judged = generator.rows(binaries, tpchgen, given.size, given.rounds, say)
         tables.append(table)
         targets += judged
     if starts:

@@ -15,6 +15,7 @@ BENCH = ROOT / "target" / "bench"
 
 # The newest when this was written.
 XAN, POLARS, DUCKDB = "0.61.0", "2.1.0", "2.0.1"
+TPCHGEN = "4.0.0"
 
 
 class Failed(Exception):
@@ -88,6 +89,18 @@ def install(say) -> tuple[Path, Path]:
     return xan, python
 
 
+def install_generator(say) -> Path:
+    """tpchgen-cli, once, under target/bench."""
+    folder = BENCH / "tpchgen"
+    program = folder / "bin" / "tpchgen-cli"
+    if not (program.is_file() and TPCHGEN in call([program, "--version"], "ask tpchgen-cli for its version")):
+        say(f"installing tpchgen-cli {TPCHGEN} from PyPI (once)")
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        call([*pip, f"tpchgen-cli=={TPCHGEN}"], "install tpchgen-cli")
+    return program
+
+
 def machine() -> list:
     """What this was measured on and with, as name and value."""
     cpu = "unknown"
@@ -106,6 +119,7 @@ def machine() -> list:
         ("date", date.today().isoformat()),
         ("Penstock", f"commit {commit.stdout.strip() or 'unknown'}"),
         ("Rust", call(["rustc", "--version"], "ask for Rust's version").removeprefix("rustc ")),
-        ("others", f"xan {XAN}, polars {POLARS}, DuckDB {DUCKDB}, Python {platform.python_version()}"),
+        ("others", f"xan {XAN}, polars {POLARS}, DuckDB {DUCKDB}, tpchgen-cli {TPCHGEN}, "
+            f"Python {platform.python_version()}"),
         ("command", " ".join(["just bench", *sys.argv[1:]])),
     ]

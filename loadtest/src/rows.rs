@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::ValueEnum as _;
 use clap::builder::PossibleValue;
-use common::sim::Repeated;
+use common::sim::{Input as _, Repeated};
 
 use crate::shape::Shape;
 

@@ -77,9 +77,11 @@ async fn send(args: &Args, input: &ObjectRef, offer: &Offer) -> anyhow::Result<F
         memory_budget_mib: args.memory_budget,
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
+        recipes: common::config::RecipesPlace::None,
+        mask_key: None,
     };
     trace::start("loadtest", &Destination::from_lookup(environment), None);
-    let s3 = S3Store::new(client(offer)).fetching_through(client(offer));
+    let s3 = S3Store::new(client(offer));
     let store = Arc::new(TracedStore::new(Arc::new(s3)));
     let topic = Arc::new(MemoryTopic::default());
     let processor = Processor::new(&config, "sim".into(), store.clone(), topic.clone());

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::ending::{ClosedPipe, Ending, exit_code};
 use crate::terminal::Terminal;
-use crate::{catalog, demo, dlq, process, replay, trace, up};
+use crate::{catalog, demo, dlq, process, recipe, replay, trace, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +15,7 @@ Examples:
   penstock demo orders.csv.gz         a file of your own
   penstock demo --json | jq .files    the same, for programs
   penstock process orders.csv -o -    the engine alone: no AWS, not even a local one
+  penstock recipe check recipes/      what is wrong with recipes, before they meet a file
   penstock up                         the system, for as long as you want to play with it
   penstock trace orders.csv           where the time went, of a file sent to it
   penstock catalog --failed           what failed in a deployed stage, and why
@@ -35,11 +36,13 @@ pub struct Cli {
 enum Command {
     /// Clean one file with the engine alone
     Process(Box<process::Args>),
+    /// Check recipes: what a clean file is
+    Recipe(recipe::Args),
     /// Send files through the whole system on this machine, and account for every row
     Demo(demo::Args),
     /// Run the whole system on this machine until Ctrl-C
     Up(up::Args),
-    /// Draw a file's trace, as the last `up` or `demo` received it
+    /// Draw a file's trace: this machine's last, or a deployed stage's from X-Ray
     Trace(trace::Args),
     /// List what became of a deployed stage's files
     Catalog(catalog::Args),
@@ -62,9 +65,10 @@ pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::default();
     let ending = match cli.command {
         Command::Process(args) => Box::pin(process::run(*args, &terminal)).await,
+        Command::Recipe(args) => recipe::run(&args, &terminal).await,
         Command::Demo(args) => Box::pin(demo::run(args, &terminal)).await,
         Command::Up(args) => Box::pin(up::run(args, &terminal)).await,
-        Command::Trace(args) => trace::run(&args, &terminal),
+        Command::Trace(args) => Box::pin(trace::run(&args, &terminal)).await,
         Command::Catalog(args) => Box::pin(catalog::run(args, &terminal)).await,
         Command::Dlq(args) => Box::pin(dlq::run(args, &terminal)).await,
         Command::Replay(args) => Box::pin(replay::run(args, &terminal)).await,

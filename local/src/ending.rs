@@ -27,7 +27,7 @@ const SIGPIPE: u8 = 13;
 pub struct ClosedPipe;
 
 /// The exit code of a command that did not run to its end.
-pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<UsageError>() {
         return ExitCode::from(2);
     }

@@ -10,8 +10,8 @@
 //! - [`catalog`], [`dlq`], [`replay`]: a [`deployed`] stage's files: what became of them, what was given up, and once more;
 //!   [`confirm`]: a question first; `table`: rows in columns.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
-//! - [`trace`]: one file's trace, as it was received last; [`mod@waterfall`] and `page`: a trace,
-//!   drawn in the terminal and as a page.
+//! - [`trace`]: one file's trace, from this machine or from X-Ray; [`mod@waterfall`]: drawn in the terminal;
+//!   [`page`]: pages that need nothing else, the trace's among them.
 //! - [`terminal`], [`interrupt`], [`workspace`]: what is written where, how a run is broken off, where the
 //!   repository lies.
 
@@ -23,8 +23,9 @@ pub mod deployed;
 pub mod dlq;
 pub mod ending;
 pub mod interrupt;
-mod page;
+pub mod page;
 pub mod process;
+mod recipe;
 pub mod replay;
 pub mod stack;
 mod table;

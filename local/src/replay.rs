@@ -244,7 +244,6 @@ fn object(url: &str) -> anyhow::Result<ObjectRef> {
 #[cfg(test)]
 mod tests {
     use common::contract::{Claim, FileEvent};
-    use common::document;
     use common::store::{Condition, MemoryStore};
 
     use super::*;

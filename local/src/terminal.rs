@@ -49,12 +49,12 @@ impl Terminal {
     }
 
     /// The progress bars' owner.
-    pub(crate) fn bars(&self) -> &MultiProgress {
+    pub fn bars(&self) -> &MultiProgress {
         &self.bars
     }
 
     /// Whether progress can be drawn.
-    pub(crate) fn draws(&self) -> bool {
+    pub fn draws(&self) -> bool {
         self.err.is_term()
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use aws_sdk_s3::primitives::ByteStream;
 use common::trace::{self, XRAY_HEADER, xray_header};
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 
 /// What S3 said of a file, and where its trace begins.
 #[derive(Debug, Clone)]
@@ -27,7 +27,9 @@ pub async fn upload(
     key: &str,
     body: ByteStream,
 ) -> anyhow::Result<Uploaded> {
-    let context = trace::root("upload");
+    // Whoever uploads does not wait for what comes of it: that is what a producer is.
+    let builder = SpanBuilder::from_name("upload").with_kind(SpanKind::Producer);
+    let context = trace::span(builder, &Context::new());
     let span = context.span();
     span.set_attributes([
         KeyValue::new("aws.s3.bucket", bucket.to_owned()),
@@ -43,7 +45,8 @@ pub async fn upload(
     let put = put.customize().mutate_request(move |request| {
         request.headers_mut().insert(XRAY_HEADER, header.clone());
     });
-    let put = Box::pin(put.send()).await.with_context(|| format!("put {key}"))?;
+    let put = Box::pin(put.send()).await.inspect_err(|error| trace::fail(&context, error));
+    let put = put.with_context(|| format!("put {key}"))?;
     span.end();
     Ok(Uploaded {
         trace_id: span.span_context().trace_id().to_string(),

@@ -9,14 +9,16 @@ const NAME: usize = 26;
 const BAR: usize = 44;
 
 /// A span with how deep it lies.
-pub(crate) struct Row<'a> {
-    pub(crate) span: &'a ReceivedSpan,
-    pub(crate) depth: usize,
+pub struct Row<'a> {
+    /// The span.
+    pub span: &'a ReceivedSpan,
+    /// 0 for the root.
+    pub depth: usize,
 }
 
 impl Row<'_> {
     /// Without the long names of topic and queue.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         let name = &self.span.name;
         let is_message = name.starts_with("publish ") || name.starts_with("process ");
         if is_message { &name[..7] } else { name }
@@ -32,7 +34,7 @@ pub fn waterfall(spans: &[ReceivedSpan]) -> Vec<String> {
 }
 
 /// The spans, each behind its parent. Requests to S3 are left out: what they took shows in the stages.
-pub(crate) fn rows(spans: &[ReceivedSpan]) -> Vec<Row<'_>> {
+pub fn rows(spans: &[ReceivedSpan]) -> Vec<Row<'_>> {
     let shown: Vec<&ReceivedSpan> = spans.iter().filter(|span| !span.name.starts_with("S3.")).collect();
     let ids: Vec<&str> = shown.iter().map(|span| span.span_id.as_str()).collect();
     let is_root = |span: &ReceivedSpan| span.parent.as_deref().is_none_or(|parent| !ids.contains(&parent));
@@ -56,6 +58,17 @@ fn under<'a>(
     }
 }
 
+/// Nanoseconds as people read them.
+pub(crate) fn duration(nanoseconds: u64) -> String {
+    let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
+    match seconds {
+        0.0 => "0".into(),
+        _ if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        _ if seconds < 100.0 => format!("{seconds:.2} s"),
+        _ => format!("{}:{:02} min", nanoseconds / 60_000_000_000, nanoseconds / 1_000_000_000 % 60),
+    }
+}
+
 fn line(row: &Row<'_>, start: u64, end: u64) -> String {
     let Row { span, depth } = row;
     let whole = end.saturating_sub(start).max(1);
@@ -67,9 +80,9 @@ fn line(row: &Row<'_>, start: u64, end: u64) -> String {
     let to = column(span.end).max(from + 1);
     let bar = format!("{}{}", " ".repeat(from), "━".repeat(to - from));
     let name: String = format!("{}{}", "  ".repeat(*depth), row.name()).chars().take(NAME).collect();
-    let took = Duration::from_nanos(span.end.saturating_sub(span.start));
+    let took = duration(span.end.saturating_sub(span.start));
     let mark = span.error.as_ref().map(|_| " failed").unwrap_or_default();
-    format!("{name:<NAME$} {bar:<BAR$} {:>8.1} ms{mark}", took.as_secs_f64() * 1e3)
+    format!("{name:<NAME$} {bar:<BAR$} {took:>10}{mark}")
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use common::config::ProcessorConfig;
-use common::contract::{RecipeRef, hex};
 use common::read::ReadPlan;
 use common::store::Store;
 use common::topic::Topic;
 use common::write::WritePlan;
 use engine::InflateLimits;
-use sha2::{Digest as _, Sha256};
+use engine::recipe::MaskKey;
 
 use crate::budget::Budget;
+use crate::recipes::{Loaded, Recipes, RecipesError};
 
 /// Everything that processing a file needs, built once.
 pub struct Processor {
@@ -23,9 +23,9 @@ pub struct Processor {
     pub output_bucket: String,
     /// The metrics' dimension.
     pub function: String,
-    /// The rules applied to every file.
-    pub recipe: RecipeRef,
-    /// What the engine is told.
+    /// The rules applied to files.
+    pub recipes: Recipes,
+    /// What the engine is told of every file, before its recipe's say.
     pub options: engine::Options,
     /// How input is fetched.
     pub read: ReadPlan,
@@ -58,7 +58,7 @@ impl Processor {
             topic,
             output_bucket: config.output_bucket.clone(),
             function,
-            recipe: default_recipe(),
+            recipes: Recipes::default(),
             options: engine::Options { threads, inflate, ..engine::Options::default() },
             read,
             write,
@@ -66,9 +66,22 @@ impl Processor {
             emit: common::metrics::emit,
         }
     }
-}
+    /// Reads the recipes from where they are configured to lie.
+    ///
+    /// # Errors
+    ///
+    /// Any that is wrong, with everything that is wrong: the function must not start then.
+    pub async fn with_recipes(mut self, config: &ProcessorConfig) -> Result<Self, RecipesError> {
+        let key = config.mask_key.as_ref().map(|key| MaskKey::new(key.0.as_bytes()));
+        self.options.mask_key = key.transpose().map_err(RecipesError::MaskKey)?;
+        self.recipes = Recipes::open(&config.recipes, &*self.store, self.options.mask_key.is_some()).await?;
+        Ok(self)
+    }
 
-/// The recipe of a file that none matches: normalise, keep all. Its content is empty, so that is what is hashed.
-pub fn default_recipe() -> RecipeRef {
-    RecipeRef { name: "default".into(), sha256: hex(&Sha256::digest(b"")) }
+    /// What the engine is told of a file with this recipe.
+    pub(crate) fn options(&self, recipe: &Loaded) -> engine::Options {
+        let mut options = self.options.clone();
+        recipe.recipe.apply(&mut options);
+        options
+    }
 }

@@ -1,7 +1,8 @@
 //! What to do about a file, from what is in the output bucket already. No I/O in here.
 
 use common::contract::{
-    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, Receipt, Sequencer, Source, Status,
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256, Receipt, Sequencer, Source,
+    Status, key_sha256,
 };
 use common::store::{Condition, ObjectMeta};
 
@@ -109,6 +110,10 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
     match meta(META_SOURCE_BUCKET) {
         Some(bucket) if *bucket != intent.source.bucket => return Decision::Taken { by: bucket.clone() },
         _ => {}
+    }
+    // Where recipes name outputs, `a.csv` and `a.csv.gz` can come to have one name.
+    if meta(META_SOURCE_KEY_SHA256).is_some_and(|hash| *hash != key_sha256(&intent.source.key)) {
+        return Decision::Taken { by: intent.source.bucket.clone() };
     }
     if meta(META_EVENT_ID).is_some_and(|id| id == intent.event_id) {
         return Decision::Adopt { output: output.clone() };

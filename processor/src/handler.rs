@@ -8,9 +8,8 @@ use common::contract::{ObjectRef, Sequencer, Source, Status, event_id, json_faul
 use common::store::StoreError;
 use common::{metrics, telemetry, trace};
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use opentelemetry::Context;
-use opentelemetry::TraceId;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, TraceId};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -108,6 +107,7 @@ async fn handle_records(
         .inspect_err(|error| {
             tracing::error!(error = telemetry::chain(error), "not done: Lambda tries again");
         })?;
+    processor.recipes.refresh(&*processor.store).await;
     let mut answer = Answer::default();
     let mut first_error = None;
     for record in event.records {
@@ -173,7 +173,8 @@ async fn handle_record(
     let Some((source, metadata)) = looked? else {
         return Ok(Some(Outcome::Superseded("the file was deleted or overwritten")));
     };
-    let id = event_id(&source, &processor.recipe.sha256, attempt, Status::Processed);
+    let recipe = processor.recipes.choose(&source.key);
+    let id = event_id(&source, &recipe.reference.sha256, attempt, Status::Processed);
     let context = spans::begin(&source, &id, trace::extract(&metadata));
     let trace_id = context.span().span_context().trace_id();
     // Of the highest level, so that `RUST_LOG=warn` keeps it.
@@ -237,6 +238,9 @@ async fn look_at_source(
     let meta = processor.store.head(object).await?;
     let Some(meta) = meta.filter(|meta| etag.as_ref().is_none_or(|etag| *etag == meta.etag)) else {
         tracing::info!(object = %object, "superseded: the file was deleted or overwritten before it was read");
+        // Which trace the file was in went with it.
+        let which = vec![KeyValue::new("aws.s3.key", object.key.clone())];
+        Context::map_current(|context| context.span().add_event("superseded", which));
         return Ok(None);
     };
     let ObjectRef { bucket, key, version_id } = object.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::{ProcessorConfig, environment};
-use common::store::TracedStore;
+use common::store::{S3Store, TracedStore};
 use common::topic::SnsTopic;
 use common::trace::{self, Destination, InvocationLayer};
 use common::{aws, telemetry};
@@ -32,19 +32,17 @@ async fn run() -> Result<(), Error> {
     let function = environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "processor".into());
     let (sdk, shutdown) = tokio::join!(aws::sdk_config(), Shutdown::listen());
     trace::start(&function, &Destination::from_lookup(environment), Some(&sdk));
-    // For as long as the process lives.
-    let shutdown: &Shutdown = Box::leak(Box::new(shutdown?));
-    let store = Arc::new(TracedStore::new(Arc::new(aws::s3_store(&sdk))));
+    let shutdown = shutdown?;
+    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor: &Processor = Box::leak(Box::new(Processor::new(&config, function, store, topic)));
-    let handle = |event: LambdaEvent<Value>| {
-        let under_way = shutdown.under_way();
-        Box::pin(async move {
-            let _held = under_way;
-            handler::handle(processor, event, &shutdown.signal()).await
-        })
+    let processor = Arc::new(Processor::new(&config, function, store, topic).with_recipes(&config).await?);
+    let terminated = shutdown.signal();
+    let handle = move |event: LambdaEvent<Value>| {
+        let (processor, terminated) = (Arc::clone(&processor), terminated.clone());
+        Box::pin(async move { handler::handle(&processor, event, &terminated).await })
     };
-    let runtime = Runtime::new(service_fn(handle)).layer(InvocationLayer { trigger: "datasource" });
+    let layer = InvocationLayer::new("datasource").counted_by(shutdown.under_way());
+    let runtime = Runtime::new(service_fn(handle)).layer(layer);
     let ended = tokio::select! { ended = runtime.run() => ended, () = shutdown.over() => Ok(()) };
     // Of an invocation that was given up.
     trace::flush(Duration::from_millis(100)).await;

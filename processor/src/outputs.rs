@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::contract::{
-    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_VERSION, ObjectRef, Output, Source,
+    META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256, META_SOURCE_VERSION,
+    ObjectRef, Output, Source, key_sha256,
 };
 use common::store::{NewObject, Store, StoreError};
-use common::trace::Waited;
+use common::trace::{Step, Tally, Waited};
 use common::write::{Finished, ObjectWriter, WritePlan};
 use engine::Sink;
+use engine::recipe::FormatWord;
 
 /// The engine's sink into a multipart upload.
 pub(crate) struct ObjectSink<'a> {
     pub(crate) writer: ObjectWriter,
+    pub(crate) tally: &'a Tally,
     /// How long the engine had to wait for room.
     pub(crate) waited: &'a Waited,
 }
@@ -28,6 +31,7 @@ impl Sink for ObjectSink<'_> {
         } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
             self.writer.set_content_type("application/zstd");
         }
+        self.tally.moved(Step::Written, chunk.len() as u64);
         self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
     }
 }
@@ -50,17 +54,24 @@ pub(crate) fn clean_writer(
     object: ObjectRef,
     source: &Source,
     event_id: &str,
+    format: FormatWord,
     plan: WritePlan,
 ) -> ObjectWriter {
     let mut metadata = BTreeMap::from([
         (META_EVENT_ID.to_owned(), event_id.to_owned()),
         (META_SOURCE_BUCKET.to_owned(), source.bucket.clone()),
         (META_SOURCE_VERSION.to_owned(), source.version().to_owned()),
+        (META_SOURCE_KEY_SHA256.to_owned(), key_sha256(&source.key)),
     ]);
     if let Some(sequencer) = &source.sequencer {
         metadata.insert(META_SEQUENCER.to_owned(), sequencer.0.clone());
     }
-    ObjectWriter::new(store, NewObject { object, content_type: "text/csv", metadata }, plan)
+    let content_type = match format {
+        FormatWord::Csv => "text/csv",
+        FormatWord::Tsv => "text/tab-separated-values",
+        FormatWord::Ndjson => "application/x-ndjson",
+    };
+    ObjectWriter::new(store, NewObject { object, content_type, metadata }, plan)
 }
 
 /// The rejects' writer: its key has the event id, so twins write the same bytes to the same place.

@@ -1,11 +1,13 @@
 //! Receipts, from what the engine found.
 
+use std::collections::BTreeMap;
+
 use common::contract::{
     ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
     Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Comment, Escape, Summary};
+use engine::{BadFile, Comment, Escape, Reason, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -17,8 +19,10 @@ pub fn processed(
     rejects: Option<(String, String)>,
     started_at: Timestamp,
 ) -> Receipt {
-    let by_reason =
-        summary.by_reason.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect();
+    let counted = |by_reason: &BTreeMap<Reason, u64>| {
+        by_reason.iter().map(|(reason, count)| (reason.code().to_owned(), *count)).collect()
+    };
+    let by_reason = counted(&summary.by_reason);
     Receipt {
         dialect: Some(dialect(&summary.dialect)),
         compression: Some(Compression {
@@ -45,6 +49,7 @@ pub fn processed(
             },
         },
         outputs,
+        warnings: counted(&summary.warnings),
         rejects: rejects.map(|(bucket, key)| Rejects {
             bucket,
             key,
@@ -94,6 +99,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         bytes: ByteCounts::default(),
         outputs: Vec::new(),
         rejects: None,
+        warnings: BTreeMap::new(),
         columns: Vec::new(),
         error: None,
         timing: Timing {

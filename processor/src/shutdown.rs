@@ -14,7 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Unlike any other extension's of the function, as Lambda demands.
 const EXTENSION: &str = "penstock-shutdown";
@@ -68,9 +67,9 @@ impl Shutdown {
         self.terminated.clone()
     }
 
-    /// To be held as long as an invocation is under way.
-    pub fn under_way(&self) -> TaskTrackerToken {
-        self.under_way.token()
+    /// Where invocations are counted, each as long as it is under way.
+    pub fn under_way(&self) -> TaskTracker {
+        self.under_way.clone()
     }
 
     /// Waits until the process has been told to end and nothing is under way any more, or Lambda's patience ends.

@@ -2,7 +2,7 @@
 
 use common::contract::{Receipt, Source};
 use common::trace::{self, count_of as count};
-use opentelemetry::trace::{Link, SpanBuilder, SpanContext, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 use crate::file::{FileError, Outcome};
@@ -14,10 +14,13 @@ pub(crate) fn begin(source: &Source, event_id: &str, uploader: Option<SpanContex
         KeyValue::new("aws.s3.key", source.key.clone()),
         KeyValue::new("penstock.event_id", event_id.to_owned()),
         count("penstock.bytes.source", source.size),
+        trace::searchable(&["aws.s3.key", "penstock.event_id", "penstock.outcome"]),
     ];
     let version = source.version_id.as_ref();
     attributes.extend(version.map(|version| KeyValue::new("penstock.source.version", version.clone())));
-    let mut builder = SpanBuilder::from_name("file").with_attributes(attributes);
+    // An upload asks for it, and does not wait: that is what a consumer is.
+    let builder = SpanBuilder::from_name("file").with_kind(SpanKind::Consumer);
+    let mut builder = builder.with_attributes(attributes);
     let mut parent = Context::current();
     if let Some(uploader) = uploader {
         let invocation = parent.span().span_context().clone();
@@ -69,7 +72,13 @@ fn sums(receipt: &Receipt) -> Vec<KeyValue> {
         count("penstock.rows.in", counts.rows_in),
         count("penstock.rows.out", counts.rows_out),
         count("penstock.rows.rejected", counts.rows_rejected),
+        count("penstock.rows.filtered", counts.rows_filtered),
         count("penstock.bytes.decompressed", bytes.decompressed),
+        count("penstock.bytes.kept", bytes.spans.kept),
+        count("penstock.bytes.rejected", bytes.spans.rejected),
+        count("penstock.bytes.filtered", bytes.spans.filtered),
+        count("penstock.bytes.header", bytes.spans.header),
+        count("penstock.bytes.skipped", bytes.spans.skipped),
         count("penstock.bytes.out", bytes.output),
         count("penstock.peak_memory_bytes", receipt.peak_memory_bytes),
     ]

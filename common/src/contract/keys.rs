@@ -13,6 +13,9 @@ pub const META_SOURCE_BUCKET: &str = "penstock-source-bucket";
 /// Metadata of a clean file: the version of its source, or the `ETag` where the bucket keeps no versions.
 pub const META_SOURCE_VERSION: &str = "penstock-source-version";
 
+/// Metadata of a clean file: SHA-256 of its source's key, hexadecimal.
+pub const META_SOURCE_KEY_SHA256: &str = "penstock-source-key-sha256";
+
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
 
@@ -42,6 +45,11 @@ pub fn receipt_key(input_key: &str) -> Result<String, KeyTooLong> {
 /// Where the receipt of a file lies whose key is too long for any of the above.
 pub fn failure_receipt_key(input_key: &str) -> String {
     format!("receipts/sha256/{}.json", hex(&Sha256::digest(input_key.as_bytes())))
+}
+
+/// What [`META_SOURCE_KEY_SHA256`] holds for a key.
+pub fn key_sha256(key: &str) -> String {
+    hex(&Sha256::digest(key.as_bytes()))
 }
 
 /// `claims/<event id>.json`.

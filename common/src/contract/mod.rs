@@ -12,8 +12,9 @@ pub use event::{
     json_fault,
 };
 pub use keys::{
-    KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_VERSION, catalog_key,
-    claim_key, clean_key, failure_receipt_key, hex, receipt_key, rejects_key,
+    KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256,
+    META_SOURCE_VERSION, catalog_key, claim_key, clean_key, failure_receipt_key, hex, key_sha256,
+    receipt_key, rejects_key,
 };
 pub use object::{ByteRange, ObjectRef, Sequencer, Source};
 pub use receipt::{

@@ -37,6 +37,9 @@ pub struct Receipt {
     pub outputs: Vec<Output>,
     /// The rejected rows' object; absent when nothing was rejected.
     pub rejects: Option<Rejects>,
+    /// Rows in the outputs that violate the recipe's schema, where it only counts them, by what is wrong first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warnings: BTreeMap<String, u64>,
     /// The columns' profile.
     #[serde(default)]
     pub columns: Vec<serde_json::Value>,

@@ -13,6 +13,7 @@ use crate::contract::{ByteRange, ObjectRef};
 use crate::retry::back_off;
 use crate::store::{Body, ErrorKind, Store, StoreError};
 use crate::telemetry;
+use crate::trace::{Step, Tally};
 
 /// What a body must bring within the plan's `stall`, or all of the rest if that is less. One connection to S3 brings 85
 /// MiB a second and more; one that is a thousand times as slow is better replaced than waited for.
@@ -106,6 +107,7 @@ impl Source {
         let mut left = range.length;
         let mut deadline = Instant::now() + stall;
         let mut due = MIN_PROGRESS_BYTES.min(left);
+        let mut uncounted = 0;
         while left > 0 {
             let next = timeout_at(deadline, body.stream.next()).await.map_err(|elapsed| {
                 let how = format!("{due} more bytes should have come within {stall:?}");
@@ -120,9 +122,11 @@ impl Source {
                 return Err(broken(ErrorKind::Permanent, "more bytes came than asked for".into()));
             }
             left -= length;
+            uncounted += length;
             pieces.append(&chunk);
             due = due.saturating_sub(length);
             if due == 0 {
+                Tally::moved_now(Step::Fetched, std::mem::take(&mut uncounted));
                 deadline = Instant::now() + stall;
                 due = MIN_PROGRESS_BYTES.min(left);
             }

@@ -21,6 +21,48 @@ const CHUNK_BYTES: u64 = 64 * 1024;
 /// Small objects, such as receipts, are kept; larger ones are not.
 const KEPT_BYTES: u64 = 1024 * 1024;
 
+/// An input object, whose bytes can be computed from any offset.
+pub trait Input: Send + Sync + 'static {
+    /// Bytes of the object.
+    fn size(&self) -> u64;
+
+    /// Some of its bytes from `offset`, at least one and as many as come at no cost; `length` are wanted.
+    fn read(&self, offset: u64, length: u64) -> Bytes;
+
+    /// What the object carries beside its bytes.
+    fn metadata(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+impl<T: Input + ?Sized> Input for Arc<T> {
+    fn size(&self) -> u64 {
+        T::size(self)
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Bytes {
+        T::read(self, offset, length)
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        T::metadata(self)
+    }
+}
+
+/// A range of an input, in pieces as from a network.
+fn stream(input: Arc<dyn Input>, range: ByteRange) -> impl futures::Stream<Item = Bytes> + Send {
+    let begin = (range.start, range.length, Bytes::new());
+    futures::stream::unfold(begin, move |(offset, left, mut piece)| {
+        if left > 0 && piece.is_empty() {
+            piece = input.read(offset, left);
+        }
+        let length = left.min(CHUNK_BYTES).min(piece.len() as u64);
+        let chunk = piece.split_to(usize::try_from(length).unwrap_or_default());
+        let next = (!chunk.is_empty()).then_some((chunk, (offset + length, left - length, piece)));
+        std::future::ready(next)
+    })
+}
+
 /// An input object: a head, then a body over and over.
 #[derive(Debug, Clone)]
 pub struct Repeated {
@@ -32,41 +74,27 @@ pub struct Repeated {
     pub times: u64,
 }
 
-impl Repeated {
-    /// Bytes of the object.
-    pub fn size(&self) -> u64 {
+impl Input for Repeated {
+    fn size(&self) -> u64 {
         self.head.len() as u64 + self.body.len() as u64 * self.times
     }
 
-    /// Up to `length` of its bytes from `offset`; fewer where head or body ends, so that none need to be copied.
-    fn at(&self, offset: u64, length: u64) -> Bytes {
+    /// Up to where head or body ends, so that nothing need be copied.
+    fn read(&self, offset: u64, _: u64) -> Bytes {
         let head = self.head.len() as u64;
         let (part, at) = if offset < head {
             (&self.head, offset)
         } else {
             (&self.body, (offset - head) % self.body.len() as u64)
         };
-        let end = part.len().min(usize::try_from(at + length).unwrap_or(usize::MAX));
-        part.slice(usize::try_from(at).unwrap_or(usize::MAX)..end)
-    }
-
-    fn stream(&self, range: ByteRange) -> impl futures::Stream<Item = Bytes> + Send + use<> {
-        let object = self.clone();
-        futures::stream::unfold((range.start, range.length), move |(offset, left)| {
-            let chunk = (left > 0).then(|| object.at(offset, left.min(CHUNK_BYTES)));
-            let next = chunk.map(|chunk| {
-                let length = chunk.len() as u64;
-                (chunk, (offset + length, left - length))
-            });
-            std::future::ready(next)
-        })
+        part.slice(usize::try_from(at).unwrap_or(usize::MAX)..)
     }
 }
 
 /// A store of computed inputs and forgotten outputs.
 #[derive(Default)]
 pub struct ComputedStore {
-    inputs: BTreeMap<(String, String), Repeated>,
+    inputs: BTreeMap<(String, String), Arc<dyn Input>>,
     /// Bytes of the inputs that were handed out.
     served: Arc<AtomicU64>,
     /// Objects small enough to keep, and what is known of the others.
@@ -86,8 +114,11 @@ struct Forgotten {
 
 impl ComputedStore {
     /// A store with these inputs.
-    pub fn new(inputs: impl IntoIterator<Item = (ObjectRef, Repeated)>) -> Self {
-        let inputs = inputs.into_iter().map(|(object, input)| ((object.bucket, object.key), input));
+    pub fn new<I: Input>(inputs: impl IntoIterator<Item = (ObjectRef, I)>) -> Self {
+        let inputs = inputs.into_iter().map(|(object, input)| {
+            let input: Arc<dyn Input> = Arc::new(input);
+            ((object.bucket, object.key), input)
+        });
         Self { inputs: inputs.collect(), ..Self::default() }
     }
 
@@ -96,13 +127,13 @@ impl ComputedStore {
         self.served.load(Ordering::Relaxed)
     }
 
-    fn input(&self, object: &ObjectRef) -> Option<(&Repeated, ObjectMeta)> {
+    fn input(&self, object: &ObjectRef) -> Option<(&Arc<dyn Input>, ObjectMeta)> {
         let input = self.inputs.get(&(object.bucket.clone(), object.key.clone()))?;
         let meta = ObjectMeta {
             etag: format!("computed{:016x}", input.size()),
             size: input.size(),
             version_id: None,
-            metadata: BTreeMap::new(),
+            metadata: input.metadata(),
             checksum_crc64nvme: None,
         };
         Some((input, meta))
@@ -160,7 +191,8 @@ impl Store for ComputedStore {
         let range = range.unwrap_or(ByteRange { start: 0, length: meta.size });
         let length = range.length.min(meta.size.saturating_sub(range.start));
         let served = Arc::clone(&self.served);
-        let counted = input.stream(ByteRange { length, ..range }).map(move |chunk| {
+        let range = ByteRange { length, ..range };
+        let counted = stream(Arc::clone(input), range).map(move |chunk| {
             served.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             Ok(chunk)
         });

@@ -6,5 +6,5 @@
 mod computed;
 mod server;
 
-pub use computed::{ComputedStore, Repeated};
+pub use computed::{ComputedStore, Input, Repeated};
 pub use server::SimServer;

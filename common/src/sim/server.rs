@@ -61,6 +61,11 @@ impl SimServer {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The SDK's client of this server, with `attempts` tries for each request.
     pub fn client(&self, attempts: u32) -> aws_sdk_s3::Client {
         let client = crate::aws::s3_client_at(&self.endpoint(), ACCESS_KEY, SECRET_KEY);

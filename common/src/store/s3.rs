@@ -23,6 +23,7 @@ use super::{
     Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
     Written, checksum_base64,
 };
+use crate::connector::NarrowClient;
 use crate::contract::{ByteRange, ObjectRef};
 
 /// Objects in S3, or in what speaks its protocol.
@@ -33,23 +34,15 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Through this client, whose retries and time-outs apply.
+    /// Through this client, whose retries and time-outs apply. Objects are fetched through connections of their own,
+    /// whose read buffers are bounded.
     pub fn new(client: aws_sdk_s3::Client) -> Self {
-        Self { ranges: client.clone(), client }
+        let ranges = client.config().to_builder().http_client(NarrowClient::default()).build();
+        Self { ranges: aws_sdk_s3::Client::from_conf(ranges), client }
     }
 
     pub(super) fn client(&self) -> &aws_sdk_s3::Client {
         &self.client
-    }
-
-    /// Fetches objects through a client of its own, with connections of its own.
-    ///
-    /// A connection that has brought a large body keeps a read buffer of 408 KiB (hyper's) for as long as it lives.
-    /// With one client for all, every connection comes to that in a long run, those of the uploads too.
-    #[must_use]
-    pub fn fetching_through(mut self, ranges: aws_sdk_s3::Client) -> Self {
-        self.ranges = ranges;
-        self
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Written,
 };
 use crate::contract::{ByteRange, ObjectRef};
-use crate::trace::{self, Tally};
+use crate::trace::{self, Step, Tally};
 
 /// Another store, traced.
 pub struct TracedStore {
@@ -93,7 +93,10 @@ impl Store for TracedStore {
         payload: Payload,
     ) -> Result<UploadedPart, StoreError> {
         Tally::part();
-        self.inner.upload_part(upload, number, payload).await
+        let bytes = payload.length;
+        let uploaded = self.inner.upload_part(upload, number, payload).await?;
+        Tally::moved_now(Step::Uploaded, bytes);
+        Ok(uploaded)
     }
 
     async fn complete_upload(

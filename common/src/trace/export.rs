@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::{Context, KeyValue, SpanId, TraceId};
+use opentelemetry::{Context, Key, KeyValue, SpanId, TraceId};
 use opentelemetry_otlp::SpanExporter as OtlpExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -58,6 +58,7 @@ impl Destination {
 
 /// What makes spans, and what sends them.
 struct Tracing {
+    service: String,
     tracer: SdkTracer,
     exporter: Option<Exporter>,
 }
@@ -70,10 +71,20 @@ enum Exporter {
 static TRACING: OnceLock<Tracing> = OnceLock::new();
 
 /// Spans that have ended and were not sent yet.
-static ENDED: Mutex<Vec<SpanData>> = Mutex::new(Vec::new());
+static ENDED: Mutex<Ended> = Mutex::new(Ended { spans: Vec::new(), lost: 0 });
+
+#[derive(Default)]
+struct Ended {
+    spans: Vec<SpanData>,
+    /// For which there was no room.
+    lost: usize,
+}
 
 /// As OpenTelemetry's `OTEL_BSP_MAX_QUEUE_SIZE`: far more than an invocation makes.
 const MAX_ENDED: usize = 2048;
+
+/// Held while spans are on their way, so that whoever ends the process can wait for them.
+static SENDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Sends spans of the service `name` to `destination` from now on; later calls have no effect. With `sdk`, X-Ray's own
 /// OTLP endpoint is signed for.
@@ -81,13 +92,21 @@ pub fn start(name: &str, destination: &Destination, sdk: Option<&SdkConfig>) {
     TRACING.get_or_init(|| {
         let resource = resource(name);
         let exporter = exporter(destination, &resource, sdk);
-        Tracing { tracer: tracer_of(exporter.is_some(), resource), exporter }
+        let service = resource.get(&Key::from_static_str("service.name"));
+        let service = service.map_or_else(|| name.to_owned(), |name| name.to_string());
+        Tracing { service, tracer: tracer_of(exporter.is_some(), resource), exporter }
     });
+}
+
+/// What this process calls itself.
+pub(super) fn service() -> &'static str {
+    TRACING.get().map_or("", |tracing| &tracing.service)
 }
 
 /// Makes spans; without [`start`], such as go nowhere.
 pub(super) fn tracer() -> &'static SdkTracer {
     let tracing = TRACING.get_or_init(|| Tracing {
+        service: String::new(),
         tracer: tracer_of(false, Resource::builder_empty().build()),
         exporter: None,
     });
@@ -125,20 +144,31 @@ fn exporter(destination: &Destination, resource: &Resource, sdk: Option<&SdkConf
     exporter.inspect_err(|error| tracing::error!(error, "spans can't be sent")).ok()
 }
 
-/// Sends the spans that have ended. Gives up after `limit`: spans are never worth a file.
+/// Sends the spans that have ended, and waits for those that are on their way already. Gives up after `limit`: spans are
+/// never worth a file.
 pub async fn flush(limit: Duration) {
     let Some(exporter) = TRACING.get().and_then(|tracing| tracing.exporter.as_ref()) else { return };
-    let spans = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
+    if tokio::time::timeout(limit, send(exporter)).await.is_err() {
+        tracing::warn!("spans were lost: no answer within {limit:?}");
+    }
+}
+
+async fn send(exporter: &Exporter) {
+    let _sending = SENDING.lock().await;
+    let Ended { spans, lost } = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
+    if lost > 0 {
+        tracing::warn!(
+            spans = lost,
+            "spans were lost: more than {MAX_ENDED} ended before they could be sent"
+        );
+    }
     if spans.is_empty() {
         return;
     }
     let count = spans.len();
     let sent = match exporter {
-        Exporter::Daemon(daemon) => daemon.send(spans).map_err(|error| chain(&error)),
-        Exporter::Otlp(exporter) => match tokio::time::timeout(limit, exporter.export(spans)).await {
-            Ok(sent) => sent.map_err(|error| chain(&error)),
-            Err(_) => Err(format!("no answer within {limit:?}")),
-        },
+        Exporter::Daemon(daemon) => daemon.send(spans).await.map_err(|error| chain(&error)),
+        Exporter::Otlp(exporter) => exporter.export(spans).await.map_err(|error| chain(&error)),
     };
     if let Err(error) = sent {
         tracing::warn!(error, spans = count, "spans were lost");
@@ -154,8 +184,10 @@ impl SpanProcessor for Keeper {
 
     fn on_end(&self, span: SpanData) {
         let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.len() < MAX_ENDED {
-            ended.push(span);
+        if ended.spans.len() < MAX_ENDED {
+            ended.spans.push(span);
+        } else {
+            ended.lost += 1;
         }
     }
 

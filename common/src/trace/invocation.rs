@@ -11,6 +11,7 @@ use lambda_runtime::tower::{Layer, Service};
 use lambda_runtime::{Context as LambdaContext, Error, LambdaInvocation};
 use opentelemetry::trace::{FutureExt as _, SpanBuilder, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{flush, from_xray, span, xray_field, xray_id};
@@ -26,24 +27,37 @@ pub(crate) struct Lineage(pub(crate) String);
 
 /// Makes a span of each invocation, and sends what it made after its answer is out and before the next one is asked for:
 /// Lambda does not freeze the process in between.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct InvocationLayer {
-    /// OpenTelemetry's `faas.trigger`.
-    pub trigger: &'static str,
+    trigger: &'static str,
+    under_way: TaskTracker,
+}
+
+impl InvocationLayer {
+    /// With OpenTelemetry's `faas.trigger`.
+    pub fn new(trigger: &'static str) -> Self {
+        Self { trigger, under_way: TaskTracker::new() }
+    }
+
+    /// Counts invocations there, each until its answer is out and its spans are.
+    #[must_use]
+    pub fn counted_by(self, under_way: TaskTracker) -> Self {
+        Self { under_way, ..self }
+    }
 }
 
 impl<S> Layer<S> for InvocationLayer {
     type Service = Invocations<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Invocations { inner, trigger: self.trigger, is_first: true }
+        Invocations { inner, layer: self.clone(), is_first: true }
     }
 }
 
 /// Made by [`InvocationLayer`].
 pub struct Invocations<S> {
     inner: S,
-    trigger: &'static str,
+    layer: InvocationLayer,
     is_first: bool,
 }
 
@@ -62,7 +76,7 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let lambda = &invocation.context;
-        let context = begin(lambda, self.trigger, std::mem::take(&mut self.is_first));
+        let context = begin(lambda, self.layer.trigger, std::mem::take(&mut self.is_first));
         let trace_id = context.span().span_context().trace_id();
         // Of the highest level, so that `RUST_LOG=warn` keeps it.
         let log = tracing::error_span!(
@@ -78,7 +92,9 @@ where
             self.inner.call(invocation)
         };
         let work = work.with_context(context.clone()).instrument(log);
+        let under_way = self.layer.under_way.token();
         Box::pin(async move {
+            let _under_way = under_way;
             let answered = work.await;
             context.span().end();
             flush(time_to_flush(deadline)).await;

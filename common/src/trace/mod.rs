@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! - This file: a span's context in object metadata, message attributes and X-Ray's header.
-//! - `span`: a piece of work as a span; what it has to wait for and to do again.
+//! - `span`: a piece of work as a span.
+//! - `tally`, `progress`: what is too much for a span each: counts, waits, and bytes over time.
 //! - `export`: where spans go, as the environment says, and when.
 //! - `otlp`: OTLP over HTTP, signed where X-Ray itself is the receiver.
 //! - `udp`: the X-Ray daemon that Lambda runs.
@@ -12,7 +13,9 @@
 mod export;
 mod invocation;
 mod otlp;
+mod progress;
 mod span;
+mod tally;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -24,8 +27,10 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 pub use export::{Destination, flush, start};
 pub use invocation::InvocationLayer;
 use invocation::Lineage;
+pub use progress::{SAMPLES, STEPS, Sample, Step, read_samples};
 pub(crate) use span::spawn_into;
-pub use span::{Tally, Waited, count_of, fail, fail_as, in_span, root, span, spawn};
+pub use span::{count_of, fail, fail_as, in_span, root, searchable, span, spawn};
+pub use tally::{Tally, Waited};
 
 /// The attribute, and the object's metadata, that holds the W3C context.
 pub const TRACEPARENT: &str = "traceparent";

@@ -1,6 +1,6 @@
 //! OTLP over HTTP, by the SDK's own connector: one TLS stack in the program, and none where the endpoint is plain.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -13,7 +13,11 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
+
+use crate::config::environment;
 
 /// An answer is a few bytes, or an error in words.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -32,8 +36,9 @@ pub(super) fn exporter(endpoint: &str, sdk: Option<&SdkConfig>) -> Result<SpanEx
     let signer = sdk.and_then(|sdk| Signer::new(endpoint, sdk.credentials_provider()?));
     SpanExporter::builder()
         .with_http()
-        .with_http_client(Client { connector, signer })
+        .with_http_client(Client { connector, signer, timeout: timeout(environment) })
         .with_endpoint(endpoint)
+        .with_protocol(Protocol::HttpBinary)
         .build()
 }
 
@@ -41,6 +46,24 @@ pub(super) fn exporter(endpoint: &str, sdk: Option<&SdkConfig>) -> Result<SpanEx
 struct Client {
     connector: Connector,
     signer: Option<Signer>,
+    /// Of a request; the exporter bounds only its repeats by what the environment says.
+    timeout: Option<Duration>,
+}
+
+fn timeout(lookup: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+    let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+    let milliseconds = names.into_iter().find_map(|name| lookup(name)?.trim().parse().ok());
+    milliseconds.map(Duration::from_millis)
+}
+
+impl Client {
+    async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let request = request.map(SdkBody::from).try_into()?;
+        let response = self.connector.call(request).await?.try_into_http1x()?;
+        let (head, body) = response.into_parts();
+        let bytes = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
+        Ok(Response::from_parts(head, bytes))
+    }
 }
 
 #[async_trait]
@@ -49,11 +72,10 @@ impl HttpClient for Client {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request).await?;
         }
-        let request = request.map(SdkBody::from).try_into()?;
-        let response = self.connector.call(request).await?.try_into_http1x()?;
-        let (head, body) = response.into_parts();
-        let bytes = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
-        Ok(Response::from_parts(head, bytes))
+        match self.timeout {
+            Some(timeout) => tokio::time::timeout(timeout, self.call(request)).await?,
+            None => self.call(request).await,
+        }
     }
 }
 
@@ -117,6 +139,20 @@ mod tests {
         ] {
             assert_eq!(xray_region(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_request_takes_no_longer_than_the_environment_says() {
+        let of = |variables: &[(&str, &str)]| {
+            timeout(|name| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let (of_traces, of_all) = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");
+        assert_eq!(of(&[(of_all, "500")]), Some(Duration::from_millis(500)));
+        assert_eq!(of(&[(of_all, "500"), (of_traces, "300")]), Some(Duration::from_millis(300)));
+        assert_eq!((of(&[]), of(&[(of_all, "soon")])), (None, None));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! JavaScript send it.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use base64::Engine as _;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,6 +11,7 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message as _;
+use tokio::net::UdpSocket;
 
 /// What stands before every datagram's content.
 const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
@@ -32,34 +33,39 @@ pub(super) struct Daemon {
 impl Daemon {
     pub(super) fn new(address: SocketAddr, resource: &Resource) -> io::Result<Self> {
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
+        let socket = std::net::UdpSocket::bind(any)?;
         socket.connect(address)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, resource: resource.into() })
+        Ok(Self { socket: UdpSocket::from_std(socket)?, resource: resource.into() })
     }
 
     /// Sends all of them, in as many datagrams as it takes. The first error is returned; the others are sent all the
     /// same.
-    pub(super) fn send(&self, spans: Vec<SpanData>) -> io::Result<()> {
-        let (sampled, unsampled) = spans.into_iter().partition(|span| span.span_context.is_sampled());
-        let first = self.send_as(SAMPLED, sampled);
-        first.and(self.send_as(UNSAMPLED, unsampled))
+    pub(super) async fn send(&self, spans: Vec<SpanData>) -> io::Result<()> {
+        let (sampled, unsampled): (Vec<_>, Vec<_>) =
+            spans.into_iter().partition(|span| span.span_context.is_sampled());
+        let mut left = vec![(UNSAMPLED, unsampled), (SAMPLED, sampled)];
+        let mut sent = Ok(());
+        while let Some((prefix, mut spans)) = left.pop() {
+            if spans.is_empty() {
+                continue;
+            }
+            let datagram = self.datagram(prefix, spans.clone());
+            if datagram.len() > MAX_DATAGRAM && spans.len() > 1 {
+                let second = spans.split_off(spans.len() / 2);
+                left.extend([(prefix, second), (prefix, spans)]);
+                continue;
+            }
+            sent = sent.and(self.send_one(datagram.as_bytes()).await);
+        }
+        sent
     }
 
-    fn send_as(&self, prefix: &str, mut spans: Vec<SpanData>) -> io::Result<()> {
-        if spans.is_empty() {
-            return Ok(());
-        }
-        let datagram = self.datagram(prefix, spans.clone());
-        if datagram.len() > MAX_DATAGRAM && spans.len() > 1 {
-            let second = spans.split_off(spans.len() / 2);
-            let first = self.send_as(prefix, spans);
-            return first.and(self.send_as(prefix, second));
-        }
-        match self.socket.send(datagram.as_bytes()) {
+    async fn send_one(&self, datagram: &[u8]) -> io::Result<()> {
+        match self.socket.send(datagram).await {
             // The answer to an earlier datagram, which nobody received: this one was not sent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.socket.send(datagram.as_bytes()).map(|_| ())
+                self.socket.send(datagram).await.map(|_| ())
             }
             sent => sent.map(|_| ()),
         }

@@ -14,7 +14,12 @@ use super::{Fault, Faults};
 /// The most faults that are told at once.
 const MAX_FAULTS: usize = 50;
 
-pub(super) fn decode<T: DeserializeOwned>(file: &str, root: &Spanned<Node>) -> Result<T, Faults> {
+/// `closed` says whether a key that is not known is a fault.
+pub(super) fn decode<T: DeserializeOwned>(
+    file: &str,
+    root: &Spanned<Node>,
+    closed: bool,
+) -> Result<T, Faults> {
     let mut tree = root.clone();
     let mut faults = Vec::new();
     // Keys that were taken out: that they are missing then is no fault.
@@ -49,7 +54,9 @@ pub(super) fn decode<T: DeserializeOwned>(file: &str, root: &Spanned<Node>) -> R
                 taken.insert((place(at(&tree, &steps[..steps.len() - 1])), meant.to_owned()));
             }
             let message = told(&message, &name);
-            faults.push(Fault { file: file.to_owned(), line, column, message });
+            if closed || !is_key {
+                faults.push(Fault { file: file.to_owned(), line, column, message });
+            }
         }
         let Some(step) = steps.pop() else { break };
         let Some(above) = above_mut(&mut tree, &steps) else { break };

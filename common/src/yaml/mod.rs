@@ -59,7 +59,16 @@ impl Document {
     ///
     /// Everything that does not fit: unknown keys with the nearest known one, values of another type, missing keys.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Faults> {
-        decode::decode(&self.file, &self.root)
+        decode::decode(&self.file, &self.root, true)
+    }
+
+    /// The same, where keys that are not known mean something to somebody else.
+    ///
+    /// # Errors
+    ///
+    /// Everything that does not fit, but unknown keys.
+    pub fn decode_known<T: DeserializeOwned>(&self) -> Result<T, Faults> {
+        decode::decode(&self.file, &self.root, false)
     }
 
     /// A fault that shows only once the value is understood. `pointer` is where, as RFC 6901 spells it

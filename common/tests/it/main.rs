@@ -15,4 +15,5 @@ mod proxy;
 mod read;
 mod spans;
 mod suite;
+mod tls;
 mod write;

@@ -222,6 +222,7 @@ fn receipt(key: &str, version: &str, status: Status) -> Receipt {
         bytes: ByteCounts { input: 20, ..ByteCounts::default() },
         outputs: Vec::new(),
         rejects: None,
+        warnings: std::collections::BTreeMap::new(),
         columns: Vec::new(),
         error: None,
         timing: Timing { started_at, finished_at, duration_ms: 1500 },

@@ -5,6 +5,7 @@ mod region;
 mod ruler;
 mod skip;
 mod utf8;
+mod worked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
-use crate::rejection::Rejection;
+use crate::rejection::{Raw, Rejection};
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
 pub(crate) use record::MAX_STRAY_LINES;
@@ -26,6 +27,7 @@ pub(crate) use ruler::Mark;
 use ruler::{Measured, Ruler};
 use skip::Start;
 use utf8::Utf8;
+use worked::Worker;
 
 /// What [`Rows`] has seen so far.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +47,8 @@ pub(crate) struct Tally {
     pub rows_replaced: u64,
     /// Rows that were mended: padded, truncated, or with a stray quote taken as it stands.
     pub rows_mended: u64,
+    /// Rows in the output that violate the recipe's schema, which only counts them, by what is wrong first.
+    pub warnings: BTreeMap<Reason, u64>,
 }
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
@@ -83,6 +87,10 @@ pub(crate) struct Rows {
     /// Up to here in the text, no record ends that runs over a line's end inside quotes. It keeps a file whose every
     /// line opens a quote from being scanned once a line.
     given_up: u64,
+    /// A recipe's work on the rows.
+    worker: Option<Box<Worker>>,
+    /// Whether rejects hold no bytes of rows.
+    withholds: bool,
     pub(crate) tally: Tally,
 }
 
@@ -135,6 +143,8 @@ impl Rows {
             skipping: false,
             open: None,
             given_up: 0,
+            worker: None,
+            withholds: false,
             tally: Tally::default(),
             reading,
             policies,
@@ -242,7 +252,7 @@ impl Rows {
         if last && !full {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
-            self.finish_header(out);
+            self.finish_header(out)?;
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
         Ok(Progress { used: at, full })
@@ -303,6 +313,8 @@ impl Rows {
         self.tally.spans.rejected += rejection.byte_length;
         self.line += rejection.lines;
         *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
+        let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
+        let rejection = if self.withholds { &withheld } else { rejection };
         rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
         self.check_rejects(false)
     }

@@ -31,16 +31,16 @@ impl Rows {
             if self.reading.header_lines > 0 {
                 if scan.form == Form::StrayQuotes
                     && scan.width != expected
-                    && let Some(taken) = self.take_repaired(record, true, out)
+                    && let Some(taken) = self.take_repaired(record, true, out)?
                 {
                     return Ok(taken);
                 }
                 self.parse(scan, record)?;
-                self.take_header_fields(record, scan.lines, out);
+                self.take_header_fields(record, scan.lines, out)?;
                 return Ok(record.len());
             }
             self.note_terminator(record);
-            self.name_columns(&generated(expected), out);
+            self.name_columns(&generated(expected), out)?;
         }
         let width = self.width.unwrap_or_default();
         if let Some((reason, message)) = self.is_refused(record, is_bad) {
@@ -48,6 +48,11 @@ impl Rows {
         }
         if scan.width != width {
             return self.take_ragged(scan, record, is_bad, width, out);
+        }
+        if self.is_worked() {
+            self.parse(scan, record)?;
+            self.take_worked(record, scan.lines, is_bad, false, out)?;
+            return Ok(record.len());
         }
         let measured = self.measure(record.len(), 0);
         self.count_mended(&measured, scan.lines);
@@ -65,7 +70,7 @@ impl Rows {
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         if scan.form == Form::StrayQuotes {
-            if let Some(taken) = self.take_repaired(record, true, out) {
+            if let Some(taken) = self.take_repaired(record, true, out)? {
                 return Ok(taken);
             }
             if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
@@ -80,10 +85,7 @@ impl Rows {
             self.parse(scan, record)?;
             if self.fields.iter().skip(width).all(<[u8]>::is_empty) {
                 self.fields.truncate(width);
-                let measured = self.measure(record.len(), 0);
-                self.count_mended(&measured, scan.lines);
-                self.tally.rows_mended += 1;
-                self.write_fields(width, is_bad, out);
+                self.take_fields(record, scan.lines, is_bad, width, out)?;
                 return Ok(record.len());
             }
         }
@@ -91,8 +93,27 @@ impl Rows {
         self.set_aside(scan, record, reason, Message::Width { header: width, row: scan.width }, out)
     }
 
+    /// Takes a row whose `fields` were mended.
+    pub(super) fn take_fields(
+        &mut self,
+        record: &[u8],
+        lines: u64,
+        is_bad: bool,
+        width: usize,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        if self.is_worked() {
+            return self.take_worked(record, lines, is_bad, true, out);
+        }
+        let measured = self.measure(record.len(), 0);
+        self.count_mended(&measured, lines);
+        self.tally.rows_mended += 1;
+        self.write_fields(width, is_bad, out);
+        Ok(())
+    }
+
     /// Why a record is rejected whatever its fields, if it is.
-    pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message)> {
+    pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message<'static>)> {
         if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && self.width.is_some() {
             return Some((Reason::InvalidEncoding, Message::InvalidEncoding));
         }
@@ -107,7 +128,7 @@ impl Rows {
         scan: &Scan,
         record: &[u8],
         reason: Reason,
-        message: Message,
+        message: Message<'_>,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
         let byte_offset = self.source_offset;
@@ -215,7 +236,12 @@ impl Rows {
     }
 
     /// Takes `fields` as a line of the header.
-    pub(super) fn take_header_fields(&mut self, record: &[u8], lines: u64, out: &mut Outputs) {
+    pub(super) fn take_header_fields(
+        &mut self,
+        record: &[u8],
+        lines: u64,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
         self.note_terminator(record);
         let names: Vec<_> = self.fields.iter().map(|name| mended(name, &self.policies)).collect();
         self.header.add(names.iter().map(|name| &name[..]));
@@ -224,33 +250,37 @@ impl Rows {
         self.tally.header_lines += 1;
         self.line += lines;
         if self.tally.header_lines == self.reading.header_lines {
-            self.finish_header(out);
+            self.finish_header(out)?;
         }
+        Ok(())
     }
 
     /// Gives the columns the names that the header lines have.
-    pub(super) fn finish_header(&mut self, out: &mut Outputs) {
+    pub(super) fn finish_header(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
         if self.width.is_some() || self.tally.header_lines == 0 {
-            return;
+            return Ok(());
         }
         let (names, renamed) = std::mem::take(&mut self.header).finish(self.reading.width);
         self.tally.renamed = renamed;
         self.tally.renamed.truncate(MAX_RENAMED);
         self.pad_from = self.reading.width.filter(|width| *width < names.len());
-        self.name_columns(&names, out);
+        self.name_columns(&names, out)
     }
 
-    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) {
-        let start = out.text.len();
-        for (at, name) in names.iter().enumerate() {
-            if at > 0 {
-                out.text.extend_from_slice(b",");
+    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<(), EngineError> {
+        if !self.begin_work(names, out)? {
+            let start = out.text.len();
+            for (at, name) in names.iter().enumerate() {
+                if at > 0 {
+                    out.text.extend_from_slice(b",");
+                }
+                write_field(name, &mut out.text);
             }
-            write_field(name, &mut out.text);
+            end_row(start, &mut out.text);
         }
-        end_row(start, &mut out.text);
         self.width = Some(names.len());
         self.tally.named = true;
+        Ok(())
     }
 
     /// What ends the first record is what the receipt says.

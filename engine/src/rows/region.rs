@@ -35,7 +35,7 @@ impl Rows {
             self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
         }
         if reason == Reason::UnclosedQuote
-            && let Some(taken) = self.take_repaired(input, last, out)
+            && let Some(taken) = self.take_repaired(input, last, out)?
         {
             return Ok(taken);
         }
@@ -54,16 +54,24 @@ impl Rows {
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
     /// mended. The header is mended always: without it there is no file.
-    pub(super) fn take_repaired(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Option<usize> {
+    pub(super) fn take_repaired(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        out: &mut Outputs,
+    ) -> Result<Option<usize>, EngineError> {
         let width = match self.width {
-            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return None,
+            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return Ok(None),
             Some(width) => width,
-            None => self.reading.width?,
+            None => match self.reading.width {
+                Some(width) => width,
+                None => return Ok(None),
+            },
         };
         let length = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => at + end,
             None if last => input.len(),
-            _ => return None,
+            _ => return Ok(None),
         };
         let line = &input[..length];
         let is_bad = match &self.ruler {
@@ -75,17 +83,14 @@ impl Rows {
             || self.is_refused(line, is_bad).is_some()
             || !parser.repair(line, width, &mut self.fields)
         {
-            return None;
+            return Ok(None);
         }
         if self.width.is_none() {
-            self.take_header_fields(line, 1, out);
-            return Some(length);
+            self.take_header_fields(line, 1, out)?;
+            return Ok(Some(length));
         }
-        let measured = self.measure(length, 0);
-        self.count_mended(&measured, 1);
-        self.tally.rows_mended += 1;
-        self.write_fields(width, is_bad, out);
-        Some(length)
+        self.take_fields(line, 1, is_bad, width, out)?;
+        Ok(Some(length))
     }
 
     /// Begins to reject a record: at its start, up to the line's end.

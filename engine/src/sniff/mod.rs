@@ -53,7 +53,7 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
     let mut scored: Vec<(Reading, Score)> = candidates(look, told, &reading)
         .into_iter()
         .map(|candidate| {
-            let score = score(look, &candidate);
+            let score = score(look, whole, &candidate);
             (candidate, score)
         })
         .collect();

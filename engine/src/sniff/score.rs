@@ -64,7 +64,10 @@ pub(super) struct Row<'a> {
 }
 
 /// Reads the sample as the engine would, and shows each row. Lines of the preamble that was told of are left out.
-pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row<'_>) -> bool) {
+///
+/// Where the text goes on behind the sample (not `whole`), so may a field: the lines of one that `"` opened and nothing
+/// closed are no rows.
+pub(super) fn each_row(look: &[u8], whole: bool, reading: &Reading, mut show: impl FnMut(&Row<'_>) -> bool) {
     let parser = Parser::new(reading, MAX_RECORD_BYTES, false);
     let mut fields = Fields::default();
     let (mut at, mut line, mut given_up) = (0, 0, 0);
@@ -92,6 +95,10 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
             continue;
         }
         let found = parser.record(rest, true, usize::saturating_sub(given_up, at), &mut fields);
+        let runs_off = matches!(found, Found::Incomplete { in_quotes: true });
+        if runs_off && !whole && reading.quote == Quote::Byte(b'"') {
+            return;
+        }
         let scan = match found {
             Found::Record(scan) if scan.lines == 1 || scan.form != Form::StrayQuotes => Some(scan),
             _ => None,
@@ -126,11 +133,11 @@ pub(super) fn each_row(look: &[u8], reading: &Reading, mut show: impl FnMut(&Row
 }
 
 /// Measures a reading.
-pub(super) fn score(look: &[u8], reading: &Reading) -> Score {
+pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
     let mut widths: Vec<(usize, f64)> = Vec::new();
     let (mut rows, mut stray, mut quoted, mut needed) = (0.0, 0.0, 0.0, false);
     let (mut cells, mut known, mut numbers, mut typed) = (0.0, 0.0, 0.0, 0.0);
-    each_row(look, reading, |row| {
+    each_row(look, whole, reading, |row| {
         if row.is_comment && !reading.delimiter.starts_with(b"#") {
             return true;
         }

@@ -45,7 +45,7 @@ impl Row {
 /// Finds preamble, comments, header and width of the table that `reading` reads, but for what was told.
 pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told) -> Sniffed {
     let mut rows: Vec<Row> = Vec::new();
-    each_row(look, &reading, |row| {
+    each_row(look, whole, &reading, |row| {
         rows.push(Row {
             line: row.line,
             kinds: row.fields.iter().map(Kind::of).collect(),

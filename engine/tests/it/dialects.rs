@@ -196,6 +196,21 @@ fn dialects_are_found() {
 }
 
 #[test]
+fn a_field_longer_than_the_sample_hides_no_quotes() {
+    // Its lines would be rows of every width, if its quote were none.
+    let line = "one, two \"\"three\"\", four\n";
+    for before in ["id,text\n", "id,text\n1,a\n2,\"b, c\"\n"] {
+        for length in [200 * 1024, 600 * 1024] {
+            let long = line.repeat(length / line.len());
+            let input = format!("{before}3,\"{long}\"\n4,\"{long}\"\n");
+            let ran = run_chunked(input.as_bytes(), &[], &Options::default()).unwrap();
+            assert_eq!(ran.summary.counts.rows_rejected, 0);
+            assert!(ran.output == input.as_bytes(), "{before:?} and fields of {length} bytes");
+        }
+    }
+}
+
+#[test]
 fn headers_preambles_and_comments_are_found() {
     let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
     let long = "note,,\n".repeat(60) + "id,date,name\n";

@@ -13,7 +13,7 @@ mod excerpt;
 mod follow;
 mod inputs;
 mod progress;
-mod queues;
+pub mod queues;
 mod report;
 
 use std::path::PathBuf;
@@ -139,7 +139,7 @@ async fn reports(
         stream::iter(inputs.into_iter().enumerate().map(|(index, input)| follow(index, input, watch)));
     let all: Vec<Followed> = tokio::select! {
         all = files.buffered(AT_ONCE).try_collect() => all?,
-        () = given_up.watch(stack) => Vec::new(),
+        () = given_up.watch(stack.clients(), stack.outputs()) => Vec::new(),
     };
     let mut reports = Vec::with_capacity(all.len());
     for followed in &all {

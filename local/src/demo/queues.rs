@@ -8,20 +8,20 @@ use std::time::Duration;
 use common::contract::FileEvent;
 use serde_json::Value;
 
-use crate::stack::Stack;
+use crate::stack::{Clients, Outputs};
 
 /// How often to look. Whoever waits for a file gives up on it that much later.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Why the system gave up a file, by the version of the uploaded object.
 #[derive(Debug, Default)]
-pub(super) struct GivenUp {
+pub struct GivenUp {
     by_version: Mutex<HashMap<String, String>>,
 }
 
 impl GivenUp {
     /// Why, if it did.
-    pub(super) fn why(&self, version_id: &str) -> Option<String> {
+    pub fn why(&self, version_id: &str) -> Option<String> {
         let by_version = self.by_version.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         by_version.get(version_id).cloned()
     }
@@ -32,13 +32,12 @@ impl GivenUp {
     }
 
     /// Keeps looking at both queues; never ends. The messages stay where they are, for whoever looks next.
-    pub(super) async fn watch(&self, stack: &Stack) {
-        let outputs = stack.outputs();
+    pub async fn watch(&self, clients: &Clients, outputs: &Outputs) {
         loop {
-            for body in bodies(stack, &outputs.failures_queue_url).await {
+            for body in bodies(clients, &outputs.failures_queue_url).await {
                 self.add(processor_failure(&body));
             }
-            for body in bodies(stack, &outputs.dead_letter_queue_url).await {
+            for body in bodies(clients, &outputs.dead_letter_queue_url).await {
                 self.add(consumer_failure(&body));
             }
             tokio::time::sleep(LOOK).await;
@@ -47,8 +46,8 @@ impl GivenUp {
 }
 
 /// The bodies of what is in a queue. An error is none: those who wait see the server's end by themselves.
-async fn bodies(stack: &Stack, queue_url: &str) -> Vec<String> {
-    let receive = stack.clients().sqs.receive_message().queue_url(queue_url);
+async fn bodies(clients: &Clients, queue_url: &str) -> Vec<String> {
+    let receive = clients.sqs.receive_message().queue_url(queue_url);
     let received = receive.max_number_of_messages(10).visibility_timeout(0).send().await;
     let messages = received.ok().and_then(|received| received.messages).unwrap_or_default();
     messages.into_iter().filter_map(|message| message.body).collect()

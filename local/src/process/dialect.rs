@@ -3,7 +3,7 @@
 use common::contract::Dialect;
 use engine::{
     Comment, Encoding, Escape, InvalidBytes, MaxRejects, NulBytes, Policies, Quote, Ragged, RunawayQuote,
-    StrayQuotes, Terminator, Told,
+    StrayQuotes, Terminator, Told, words,
 };
 
 /// How the file is written. What is not given is found out.
@@ -14,13 +14,13 @@ pub(super) struct DialectArgs {
     #[arg(long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
     delimiter: Option<Bytes>,
     /// What stands around fields, or `none` where quotes mean nothing
-    #[arg(long, value_name = "CHAR|none", value_parser = quote)]
+    #[arg(long, value_name = "CHAR|none", value_parser = words::quote)]
     quote: Option<Quote>,
     /// How a quote stands inside quotes: `doubled`, `none` (as it is), or behind this character, such as `\`
-    #[arg(long, value_name = "CHAR|doubled|none", value_parser = escape)]
+    #[arg(long, value_name = "CHAR|doubled|none", value_parser = words::escape)]
     escape: Option<Escape>,
     /// The encoding, such as utf-8, utf-16le or windows-1252; a byte-order mark is believed first
-    #[arg(long, value_name = "NAME", value_parser = encoding)]
+    #[arg(long, value_name = "NAME", value_parser = words::encoding)]
     encoding: Option<&'static Encoding>,
     /// What ends a record; without it, whichever of the three comes
     #[arg(long, value_name = "KIND")]
@@ -32,7 +32,7 @@ pub(super) struct DialectArgs {
     #[arg(long, value_name = "N")]
     preamble_lines: Option<u64>,
     /// What begins a line that is a comment, or `none`
-    #[arg(long, value_name = "TEXT|none", value_parser = comment)]
+    #[arg(long, value_name = "TEXT|none", value_parser = words::comment)]
     comment: Option<Comment>,
 }
 
@@ -41,28 +41,28 @@ pub(super) struct DialectArgs {
 #[command(next_help_heading = "What becomes of bad rows")]
 pub(super) struct PolicyArgs {
     /// Rows of another width than the header's: rejected, padded with empty fields, or freed of the empty fields at
-    /// their end; `pad,truncate-empty` does both
-    #[arg(long, value_name = "KIND", value_delimiter = ',', default_value = "reject")]
+    /// their end; `pad,truncate-empty` does both [default: reject]
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
     ragged: Vec<RaggedArg>,
-    /// Bytes that the encoding does not have: their row is rejected, or they become U+FFFD
-    #[arg(long, value_name = "KIND", default_value = "reject")]
-    invalid_bytes: InvalidBytesArg,
-    /// Zero bytes: they stay, are left out, or cost their row
-    #[arg(long, value_name = "KIND", default_value = "keep")]
-    nul_bytes: NulBytesArg,
+    /// Bytes that the encoding does not have: their row is rejected, or they become U+FFFD [default: reject]
+    #[arg(long, value_name = "KIND")]
+    invalid_bytes: Option<InvalidBytesArg>,
+    /// Zero bytes: they stay, are left out, or cost their row [default: keep]
+    #[arg(long, value_name = "KIND")]
+    nul_bytes: Option<NulBytesArg>,
     /// A row that a stray quote gives another width: rejected, or read with one quote taken as it stands, if that fits in
-    /// one way only
-    #[arg(long, value_name = "KIND", default_value = "reject")]
-    stray_quotes: StrayQuotesArg,
+    /// one way only [default: reject]
+    #[arg(long, value_name = "KIND")]
+    stray_quotes: Option<StrayQuotesArg>,
     /// A quote that does not close within the longest record: its line is rejected and the next one read, or the file
-    /// fails
-    #[arg(long, value_name = "KIND", default_value = "resync")]
-    on_runaway_quote: RunawayQuoteArg,
-    /// The longest record, such as 16MiB; memory is bounded by it
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = max_record_bytes)]
-    max_record_bytes: usize,
+    /// fails [default: resync]
+    #[arg(long, value_name = "KIND")]
+    on_runaway_quote: Option<RunawayQuoteArg>,
+    /// The longest record, such as 16MiB; memory is bounded by it [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = words::max_record_bytes)]
+    max_record_bytes: Option<usize>,
     /// The most rows that may be rejected before the file fails, as a number or in per cent
-    #[arg(long, value_name = "N|P%", value_parser = max_rejects)]
+    #[arg(long, value_name = "N|P%", value_parser = words::max_rejects)]
     max_rejects: Option<MaxRejects>,
     /// Take the spaces and tabs around fields away
     #[arg(long)]
@@ -113,74 +113,67 @@ enum RunawayQuoteArg {
 }
 
 impl DialectArgs {
-    pub(super) fn told(&self) -> Told {
+    /// What is told, the flags before `told`.
+    pub(super) fn over(&self, told: Told) -> Told {
+        let terminator = self.terminator.map(|terminator| match terminator {
+            TerminatorArg::Any => Terminator::Any,
+            TerminatorArg::Lf => Terminator::Lf,
+            TerminatorArg::Crlf => Terminator::CrLf,
+            TerminatorArg::Cr => Terminator::Cr,
+        });
         Told {
-            delimiter: self.delimiter.clone().map(|delimiter| delimiter.0),
-            quote: self.quote,
-            escape: self.escape,
-            encoding: self.encoding,
-            terminator: self.terminator.map(|terminator| match terminator {
-                TerminatorArg::Any => Terminator::Any,
-                TerminatorArg::Lf => Terminator::Lf,
-                TerminatorArg::Crlf => Terminator::CrLf,
-                TerminatorArg::Cr => Terminator::Cr,
-            }),
-            header_lines: self.header_lines,
-            preamble_lines: self.preamble_lines,
-            comment: self.comment.clone(),
-            trusts_header: false,
+            delimiter: self.delimiter.clone().map(|delimiter| delimiter.0).or(told.delimiter),
+            quote: self.quote.or(told.quote),
+            escape: self.escape.or(told.escape),
+            encoding: self.encoding.or(told.encoding),
+            terminator: terminator.or(told.terminator),
+            header_lines: self.header_lines.or(told.header_lines),
+            preamble_lines: self.preamble_lines.or(told.preamble_lines),
+            comment: self.comment.clone().or(told.comment),
+            trusts_header: told.trusts_header,
         }
-    }
-
-    /// Why what was given makes no sense together, if it doesn't.
-    pub(super) fn contradiction(&self) -> Option<String> {
-        let delimiter = &self.delimiter.as_ref()?.0;
-        let quote = match self.quote {
-            Some(Quote::Byte(quote)) => Some(quote),
-            Some(Quote::None) => None,
-            None => Some(b'"'),
-        };
-        let escape = match self.escape {
-            Some(Escape::Byte(escape)) => Some(escape),
-            _ => None,
-        };
-        let first = delimiter.first().copied();
-        (first == quote || first == escape)
-            .then(|| "--delimiter begins with the quote or the escape: give three that differ".into())
     }
 }
 
 impl PolicyArgs {
-    pub(super) fn policies(&self) -> Policies {
+    /// The policies, the flags before `policies`.
+    pub(super) fn over(&self, policies: Policies) -> Policies {
         Policies {
-            ragged: Ragged {
-                pad: self.ragged.contains(&RaggedArg::Pad),
-                truncate_empty: self.ragged.contains(&RaggedArg::TruncateEmpty),
+            ragged: match &self.ragged[..] {
+                [] => policies.ragged,
+                kinds => Ragged {
+                    pad: kinds.contains(&RaggedArg::Pad),
+                    truncate_empty: kinds.contains(&RaggedArg::TruncateEmpty),
+                },
             },
             invalid_bytes: match self.invalid_bytes {
-                InvalidBytesArg::Reject => InvalidBytes::Reject,
-                InvalidBytesArg::Replace => InvalidBytes::Replace,
+                Some(InvalidBytesArg::Reject) => InvalidBytes::Reject,
+                Some(InvalidBytesArg::Replace) => InvalidBytes::Replace,
+                None => policies.invalid_bytes,
             },
             nul: match self.nul_bytes {
-                NulBytesArg::Keep => NulBytes::Keep,
-                NulBytesArg::Remove => NulBytes::Remove,
-                NulBytesArg::Reject => NulBytes::Reject,
+                Some(NulBytesArg::Keep) => NulBytes::Keep,
+                Some(NulBytesArg::Remove) => NulBytes::Remove,
+                Some(NulBytesArg::Reject) => NulBytes::Reject,
+                None => policies.nul,
             },
             stray_quotes: match self.stray_quotes {
-                StrayQuotesArg::Reject => StrayQuotes::Reject,
-                StrayQuotesArg::Repair => StrayQuotes::Repair,
+                Some(StrayQuotesArg::Reject) => StrayQuotes::Reject,
+                Some(StrayQuotesArg::Repair) => StrayQuotes::Repair,
+                None => policies.stray_quotes,
             },
             runaway_quote: match self.on_runaway_quote {
-                RunawayQuoteArg::Resync => RunawayQuote::Resync,
-                RunawayQuoteArg::Fail => RunawayQuote::Fail,
+                Some(RunawayQuoteArg::Resync) => RunawayQuote::Resync,
+                Some(RunawayQuoteArg::Fail) => RunawayQuote::Fail,
+                None => policies.runaway_quote,
             },
-            trim: self.trim,
-            neutralize_formulas: self.neutralize_formulas,
-            max_rejects: self.max_rejects,
+            trim: self.trim || policies.trim,
+            neutralize_formulas: self.neutralize_formulas || policies.neutralize_formulas,
+            max_rejects: self.max_rejects.or(policies.max_rejects),
         }
     }
 
-    pub(super) fn max_record_bytes(&self) -> usize {
+    pub(super) fn max_record_bytes(&self) -> Option<usize> {
         self.max_record_bytes
     }
 }
@@ -221,113 +214,15 @@ pub(super) fn unusual(dialect: &Dialect) -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Bytes(Vec<u8>);
 
-/// Text with `\t`, `\\` and `\xHH` for what a shell makes hard to type.
-fn unescaped(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        rest = &rest[at + 1..];
-        let (byte, length) = match rest.as_bytes() {
-            [b't', ..] => (b'\t', 1),
-            [b'\\', ..] => (b'\\', 1),
-            [b'0', ..] => (0, 1),
-            [b'x', ..] => {
-                let byte = rest.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                (byte.ok_or("\\x wants two hexadecimal digits")?, 3)
-            }
-            // One alone is meant as it stands.
-            _ => (b'\\', 0),
-        };
-        bytes.push(byte);
-        rest = &rest[length..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Ok(bytes)
-}
-
 fn delimiter(text: &str) -> Result<Bytes, String> {
-    let bytes = unescaped(text)?;
-    match bytes.len() {
-        0 => Err("it is empty".into()),
-        1..=16 if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) => Ok(Bytes(bytes)),
-        1..=16 => Err("it has a line's end".into()),
-        _ => Err("it is longer than 16 bytes".into()),
-    }
-}
-
-fn one_byte(text: &str) -> Result<u8, String> {
-    match unescaped(text)?[..] {
-        [byte] if !matches!(byte, b'\n' | b'\r') => Ok(byte),
-        _ => Err("one character of ASCII is wanted".into()),
-    }
-}
-
-fn quote(text: &str) -> Result<Quote, String> {
-    if text == "none" { Ok(Quote::None) } else { one_byte(text).map(Quote::Byte) }
-}
-
-fn escape(text: &str) -> Result<Escape, String> {
-    match text {
-        "doubled" => Ok(Escape::Doubled),
-        "none" => Ok(Escape::None),
-        "backslash" => Ok(Escape::Byte(b'\\')),
-        _ => one_byte(text).map(Escape::Byte),
-    }
-}
-
-fn comment(text: &str) -> Result<Comment, String> {
-    match (text, unescaped(text)?) {
-        ("none", _) => Ok(Comment::None),
-        (_, prefix) if prefix.is_empty() => Err("it is empty".into()),
-        (_, prefix) => Ok(Comment::Prefix(prefix)),
-    }
-}
-
-fn encoding(label: &str) -> Result<&'static Encoding, String> {
-    Encoding::for_label_no_replacement(label.as_bytes())
-        .ok_or_else(|| "no encoding has this name; utf-8, utf-16le and windows-1252 are some".into())
-}
-
-fn max_record_bytes(text: &str) -> Result<usize, String> {
-    let bytes = common::size::parse(text)?;
-    match usize::try_from(bytes) {
-        Ok(bytes) if (1..=1 << 30).contains(&bytes) => Ok(bytes),
-        _ => Err("from 1 byte to 1 GiB".into()),
-    }
-}
-
-fn max_rejects(text: &str) -> Result<MaxRejects, String> {
-    let wrong = || "a number of rows is wanted, or a share such as 0.5%".to_owned();
-    match text.strip_suffix('%') {
-        None => text.parse().map(MaxRejects::Rows).map_err(|_not_a_number| wrong()),
-        Some(share) => match share.trim().parse() {
-            Ok(share) if (0.0..=100.0).contains(&share) => Ok(MaxRejects::Percent(share)),
-            _ => Err(wrong()),
-        },
-    }
+    words::delimiter(text).map(Bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser as _;
 
-    #[test]
-    fn what_a_shell_makes_hard_to_type_can_be_spelled() {
-        for (text, bytes) in [
-            (";", &b";"[..]),
-            ("\\t", b"\t"),
-            (", ", b", "),
-            ("\\x01", b"\x01"),
-            ("§", "§".as_bytes()),
-            ("\\", b"\\"),
-        ] {
-            assert_eq!(delimiter(text).unwrap().0, bytes, "{text}");
-        }
-        for text in ["", "\n", "\\xg", "12345678901234567"] {
-            assert!(delimiter(text).is_err(), "{text}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn only_what_is_unusual_is_told() {
@@ -347,18 +242,34 @@ mod tests {
         assert_eq!(unusual(&dialect), ["delimiter \"\\t\"", "utf-16le", "1 preamble line", "no header"]);
     }
 
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        dialect: DialectArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+    }
+
     #[test]
-    fn flags_say_what_they_mean() {
-        assert_eq!(quote("none"), Ok(Quote::None));
-        assert_eq!(quote("'"), Ok(Quote::Byte(b'\'')));
-        assert!(quote("ab").is_err());
-        assert_eq!(escape("\\"), Ok(Escape::Byte(b'\\')));
-        assert_eq!(escape("doubled"), Ok(Escape::Doubled));
-        assert_eq!(encoding("latin1").unwrap().name(), "windows-1252");
-        assert!(encoding("klingon").is_err());
-        assert_eq!(max_rejects("10"), Ok(MaxRejects::Rows(10)));
-        assert_eq!(max_rejects("2.5%"), Ok(MaxRejects::Percent(2.5)));
-        assert!(max_rejects("101%").is_err());
-        assert_eq!(max_record_bytes("16MiB"), Ok(16 << 20));
+    fn flags_override_a_recipe_and_what_they_leave_open_stays() {
+        let told = Told { header_lines: Some(0), delimiter: Some(b"|".to_vec()), ..Told::default() };
+        let policies = Policies {
+            trim: true,
+            ragged: Ragged { pad: true, truncate_empty: false },
+            nul: NulBytes::Remove,
+            ..Policies::default()
+        };
+        let of = |line: &str| Cli::parse_from(std::iter::once("process").chain(line.split_whitespace()));
+        let cli = of("");
+        assert_eq!((cli.dialect.over(told.clone()), cli.policy.over(policies)), (told.clone(), policies));
+        let cli = of("--delimiter ; --ragged reject --nul-bytes keep --max-rejects 1%");
+        assert_eq!(cli.dialect.over(told.clone()), Told { delimiter: Some(b";".to_vec()), ..told });
+        let expected = Policies {
+            ragged: Ragged::default(),
+            nul: NulBytes::Keep,
+            max_rejects: Some(MaxRejects::Percent(1.0)),
+            ..policies
+        };
+        assert_eq!(cli.policy.over(policies), expected);
     }
 }

@@ -21,7 +21,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNKS_AHEAD: usize = 4;
 
 /// The input: its chunks, counted and hashed as they pass.
-pub(super) struct Input {
+pub(crate) struct Input {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
     size: u64,
     crc: Digest,
@@ -30,7 +30,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, or standard input for `-`, and begins to read.
-    pub(super) fn open(path: &Path, terminal: &Terminal) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, terminal: &Terminal) -> anyhow::Result<Self> {
         let (reader, length): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
             (Box::new(io::stdin()), None)
         } else {

@@ -3,25 +3,30 @@
 mod dialect;
 mod input;
 mod output;
+mod preview;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use common::config::DEFAULT_MAX_COMPRESSION_RATIO;
+use common::config::{DEFAULT_MAX_COMPRESSION_RATIO, environment};
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
-use engine::{Compression, EngineError, InflateLimits, Options, Summary};
+use engine::recipe::{MaskKey, Recipe};
+use engine::{Compression, EngineError, InflateLimits, Options, Summary, Told};
 use jiff::Timestamp;
-use processor::context::default_recipe;
 use processor::receipt;
+use processor::recipes::{Loaded, load_file};
 
 use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
 use dialect::{DialectArgs, PolicyArgs};
-use input::Input;
+pub(crate) use input::Input;
 use output::Target;
+#[cfg(test)]
+pub(crate) use preview::excerpt_of;
+pub(crate) use preview::{Excerpt, excerpt};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +34,7 @@ Examples:
   penstock process orders.csv.gz -o clean.csv.gz --rejects bad.ndjson
   zcat big.csv.gz | penstock process - -o - > clean.csv   in flat memory, whatever the size
   penstock process orders.csv --json | jq '.dialect, .counts'
+  penstock process orders.csv --recipe orders.yml --limit 20
   penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
 Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says
@@ -49,6 +55,12 @@ pub struct Args {
     /// Where rejected rows go, one JSON object a line with line, byte offset, reason and raw bytes
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// The recipe that says what a clean file is: a file of YAML. What is given beside it goes before what it says
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Show what becomes of the first rows, as a table, and the rejected ones with their reasons beneath; writes nothing
+    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -94,8 +106,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// What can be known to make no sense before anything is touched.
 fn check(args: &Args) -> Result<(), UsageError> {
-    if let Some(contradiction) = args.dialect.contradiction() {
-        return Err(UsageError(contradiction));
+    if let Some(contradiction) = args.dialect.over(Told::default()).contradiction() {
+        return Err(UsageError(contradiction.into()));
     }
     let to_stdout = is_dash(args.output.as_deref());
     if to_stdout && args.json {
@@ -136,24 +148,17 @@ fn regular(path: &Path) -> Option<PathBuf> {
 
 async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let started_at = Timestamp::now();
+    let recipe = match &args.recipe {
+        Some(path) => load_file(path).with_context(|| format!("use {}", path.display()))?,
+        None => Loaded::default(),
+    };
+    if let Some(rows) = args.limit {
+        return preview::show(args, &recipe.recipe, rows as usize, terminal).await;
+    }
     let mut input = Input::open(&args.input, terminal)?;
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
-    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-    let options = Options {
-        output_compression: Some(compression(args)),
-        threads: args.threads.map_or_else(cpus, usize::from),
-        inflate: InflateLimits {
-            max_text_bytes: args.max_decompressed,
-            max_ratio: args.max_ratio,
-            ..InflateLimits::default()
-        },
-        max_record_bytes: args.policy.max_record_bytes(),
-        told: args.dialect.told(),
-        policies: args.policy.policies(),
-        ..Options::default()
-    };
-
+    let options = options(args, &recipe.recipe)?;
     let ran = engine::run(&mut input, &mut clean, &mut rejects, &options).await;
     let (size, etag) = input.finish();
     let key = args.input.display().to_string();
@@ -165,10 +170,10 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
             if args.rejects.is_some() {
                 rejects.commit().await?;
             }
-            processed(args, &source, &summary, written, started_at)
+            processed(args, &source, &recipe, &summary, written, started_at)
         }
         Err(EngineError::BadFile(bad)) => {
-            receipt::failed(&source, &default_recipe(), receipt::failure(&bad), started_at)
+            receipt::failed(&source, &recipe.reference, receipt::failure(&bad), started_at)
         }
         Err(EngineError::Input { byte_offset, source }) => {
             return Err(source)
@@ -191,6 +196,35 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
+/// What the engine is told: flags go before the recipe.
+fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = Options {
+        output_compression: Some(compression(args)),
+        threads: args.threads.map_or_else(cpus, usize::from),
+        inflate: InflateLimits {
+            max_text_bytes: args.max_decompressed,
+            max_ratio: args.max_ratio,
+            ..InflateLimits::default()
+        },
+        ..Options::default()
+    };
+    recipe.apply(&mut options);
+    if args.output_compression.is_some() {
+        options.output_compression = Some(compression(args));
+    }
+    options.told = args.dialect.over(options.told);
+    options.policies = args.policy.over(options.policies);
+    options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
+    if recipe.needs_mask_key() {
+        let key =
+            environment("MASK_KEY").context("the recipe masks by `hash` or `tokenise`: set MASK_KEY")?;
+        let key = MaskKey::new(key.as_bytes()).map_err(anyhow::Error::msg).context("use MASK_KEY")?;
+        options.mask_key = Some(key);
+    }
+    Ok(options)
+}
+
 /// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to
 /// spend time on compressing.
 fn compression(args: &Args) -> Compression {
@@ -205,6 +239,7 @@ fn compression(args: &Args) -> Compression {
 fn processed(
     args: &Args,
     source: &Source,
+    recipe: &Loaded,
     summary: &Summary,
     (size, checksum): (u64, String),
     started_at: Timestamp,
@@ -222,7 +257,8 @@ fn processed(
     let rejects =
         rejects.or_else(|| (summary.counts.rows_rejected > 0).then(|| ("local".into(), String::new())));
     let rejects = rejects.filter(|_| summary.counts.rows_rejected > 0);
-    receipt::processed(source, &default_recipe(), summary, outputs.into_iter().collect(), rejects, started_at)
+    let outputs = outputs.into_iter().collect();
+    receipt::processed(source, &recipe.reference, summary, outputs, rejects, started_at)
 }
 
 /// What happened, for people.
@@ -239,6 +275,9 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         "{name}: {} rows in, {} out, {} rejected",
         counts.rows_in, counts.rows_out, counts.rows_rejected
     );
+    if counts.rows_filtered > 0 {
+        text = format!("{text}, {} filtered", counts.rows_filtered);
+    }
     // An empty file has neither header nor rows.
     if let Some(dialect) = receipt.dialect.as_ref().filter(|_| receipt.bytes.decompressed > 0) {
         let unusual = dialect::unusual(dialect).join(", ");
@@ -253,6 +292,11 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         if args.rejects.is_none() {
             text.push_str("; --rejects FILE keeps them");
         }
+    }
+    if !receipt.warnings.is_empty() {
+        let reasons: Vec<String> =
+            receipt.warnings.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text = format!("{text}; kept, but not as the schema says: {}", reasons.join(", "));
     }
     text
 }

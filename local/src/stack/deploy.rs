@@ -45,6 +45,23 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// Of a stack that is deployed.
+    pub async fn of_stack(
+        cloudformation: &aws_sdk_cloudformation::Client,
+        stack_name: &str,
+    ) -> anyhow::Result<Self> {
+        let described = cloudformation.describe_stacks().stack_name(stack_name).send().await;
+        let described = described.with_context(|| format!("describe the stack {stack_name}"))?;
+        let stack = described.stacks.unwrap_or_default().into_iter().next();
+        Self::of_described(stack.with_context(|| format!("there is no stack {stack_name}"))?)
+    }
+
+    fn of_described(stack: Described) -> anyhow::Result<Self> {
+        let outputs = stack.outputs.unwrap_or_default().into_iter();
+        let outputs = outputs.filter_map(|output| Some((output.output_key?, output.output_value?)));
+        Self::from_map(outputs.collect())
+    }
+
     pub(crate) fn from_map(mut values: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut take =
             |name: &str| values.remove(name).with_context(|| format!("the stack has no output {name}"));
@@ -85,9 +102,7 @@ pub(super) async fn deploy(
         .await
         .context("create the stack")?;
     let stack = created(clients).await?;
-    let outputs = stack.outputs.unwrap_or_default().into_iter();
-    let outputs = outputs.filter_map(|output| Some((output.output_key?, output.output_value?)));
-    Ok((Outputs::from_map(outputs.collect())?, local.dropped))
+    Ok((Outputs::of_described(stack)?, local.dropped))
 }
 
 async fn upload(s3: &aws_sdk_s3::Client, zips: &Zips) -> anyhow::Result<()> {

@@ -47,6 +47,8 @@ pub struct StackOptions {
     pub visibility_seconds: u32,
     /// Whether it outlives this process.
     pub detached: bool,
+    /// Where the functions find AWS, if not at MiniStack itself: something that hands requests on to it.
+    pub functions_through: Option<String>,
     /// Where the functions send their spans. By default where this process's environment says.
     pub spans_to: Destination,
 }
@@ -57,6 +59,7 @@ impl Default for StackOptions {
             template: template::GOLDEN.into(),
             visibility_seconds: 2,
             detached: false,
+            functions_through: None,
             spans_to: Destination::from_lookup(environment),
         }
     }
@@ -81,6 +84,7 @@ impl Stack {
         let server = ServerOptions {
             enforce_roles: true,
             detached: options.detached,
+            functions_through: options.functions_through.clone(),
             spans_to: options.spans_to.clone(),
         };
         let server = Server::start(&python, &server).await?;
@@ -99,6 +103,11 @@ impl Stack {
     /// Whether MiniStack has not ended by itself.
     pub fn is_running(&mut self) -> anyhow::Result<bool> {
         self.server.is_running()
+    }
+
+    /// The process group of MiniStack and the functions, while it runs.
+    pub fn process_group(&self) -> Option<i32> {
+        self.server.process_group()
     }
 
     /// Where MiniStack answers.

@@ -36,6 +36,8 @@ pub(super) struct ServerOptions {
     pub enforce_roles: bool,
     /// Whether it outlives this process.
     pub detached: bool,
+    /// Where the functions find AWS, if not here.
+    pub functions_through: Option<String>,
     /// Where the functions send their spans.
     pub spans_to: Destination,
 }
@@ -97,7 +99,9 @@ impl Server {
         command.env("PATH", environment("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
         command.env("HOME", folder.path()).env("TMPDIR", &temporary).env("LANG", "C.UTF-8");
         command.env("BIND_HOST", "127.0.0.1").env("MINISTACK_HOST", "127.0.0.1");
-        command.env("GATEWAY_PORT", port.to_string()).env("AWS_ENDPOINT_URL", &endpoint);
+        command
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AWS_ENDPOINT_URL", options.functions_through.as_ref().unwrap_or(&endpoint));
         command.env("MINISTACK_REGION", REGION).env("MINISTACK_ACCOUNT_ID", ACCOUNT);
         // Without these two it listens on every address.
         command.env("IOT_MTLS_ENABLED", "0").env("SFTP_ENABLED", "0");
@@ -159,6 +163,11 @@ impl Server {
     /// Whether it has not ended by itself.
     pub(super) fn is_running(&mut self) -> anyhow::Result<bool> {
         Ok(self.group.status().context("look after MiniStack")?.is_none())
+    }
+
+    /// Its process group, which the functions are in.
+    pub(super) fn process_group(&self) -> Option<i32> {
+        self.group.id()
     }
 
     /// `http://127.0.0.1:<port>`.

@@ -48,7 +48,7 @@ impl File<'_> {
         failure: Failure,
     ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
-        let receipt = receipt::failed(&self.source, &self.processor.recipe, failure, self.started_at);
+        let receipt = receipt::failed(&self.source, &self.recipe.reference, failure, self.started_at);
         let receipt = receipt::of_attempt(receipt, self.attempt);
         let mut last_error = None;
         for tries in 0..MAX_TRIES {

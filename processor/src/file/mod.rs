@@ -9,6 +9,7 @@ mod out_of_time;
 mod work;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{
@@ -31,6 +32,7 @@ use crate::decision::{Decision, Found, Intent, decide};
 use crate::give_up::{GiveUp, Reason};
 use crate::outputs::store_error;
 use crate::receipt;
+use crate::recipes::Loaded;
 use commit::Committed;
 use work::{Stopped, Work};
 
@@ -97,6 +99,7 @@ const MAX_TRIES: u32 = 8;
 pub struct File<'a> {
     processor: &'a Processor,
     source: Source,
+    recipe: Arc<Loaded>,
     /// 0, and one more with each replay that an operator asks for.
     attempt: u32,
     /// The id of the outcome, should it be processed.
@@ -140,9 +143,10 @@ pub async fn process_attempt(
     if let Some(reason) = give_up.already() {
         return Err(reason.into());
     }
-    let event_id = event_id(&source, &processor.recipe.sha256, attempt, Status::Processed);
+    let recipe = processor.recipes.choose(&source.key);
+    let event_id = event_id(&source, &recipe.reference.sha256, attempt, Status::Processed);
     let (started_at, begun) = (Timestamp::now(), Instant::now());
-    let file = File { processor, source, attempt, event_id, started_at, begun, give_up };
+    let file = File { processor, source, recipe, attempt, event_id, started_at, begun, give_up };
     // Whatever uploads there were are closed by the time that this would end it.
     give_up.in_time(Box::pin(file.run())).await?
 }
@@ -155,7 +159,8 @@ impl File<'_> {
     async fn run(&self) -> Result<Outcome, FileError> {
         let place = |key| ObjectRef::new(&self.processor.output_bucket, key);
         let key = &self.source.key;
-        match (clean_key(key), rejects_key(key, &self.event_id), receipt_key(key)) {
+        let output_name = self.recipe.recipe.output_name(key);
+        match (clean_key(&output_name), rejects_key(key, &self.event_id), receipt_key(key)) {
             (Ok(clean), Ok(rejects), Ok(receipt)) => {
                 let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
                 self.run_at(&places).await
@@ -212,7 +217,7 @@ impl File<'_> {
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
-        let recipe = &self.processor.recipe;
+        let recipe = &self.recipe.reference;
         let mut receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
         if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
@@ -241,7 +246,7 @@ impl File<'_> {
     }
 
     fn decide(&self, found: &Found) -> Decision {
-        let recipe_sha256 = &self.processor.recipe.sha256;
+        let recipe_sha256 = &self.recipe.reference.sha256;
         let (source, attempt, event_id) = (&self.source, self.attempt, &self.event_id);
         decide(found, &Intent { source, recipe_sha256, attempt, event_id })
     }
@@ -256,7 +261,8 @@ impl File<'_> {
             Decision::Superseded => Some(Outcome::Superseded(NEWER)),
             Decision::Taken { by } => {
                 let message = format!(
-                    "a file of the same key from bucket {by} has the output's name: rename one of them"
+                    "the clean file of another one, from bucket {by}, has the name that this one's would have: rename \
+                     one of them"
                 );
                 Some(self.fail_beside(failure("output_taken", message)).await?)
             }

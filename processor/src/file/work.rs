@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::read::read_object;
 use common::store::Condition;
-use common::trace::{self, Tally, Waited, count_of};
+use common::trace::{self, Step, Tally, Waited, count_of};
 use common::write::{Finished, ObjectWriter};
 use engine::{EngineError, Summary};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
@@ -67,7 +67,7 @@ impl File<'_> {
         let span = trace::span(SpanBuilder::from_name("transfer"), &Context::current());
         let (tally, context) = Tally::begin(&span);
         let waits = Waits::default();
-        let done = self.transfer(places, &waits).with_context(context).await;
+        let done = self.transfer(places, &waits, &tally).with_context(context).await;
         match &done {
             Ok(work) => span.span().set_attributes(sums(&work.summary)),
             Err(Stopped::Engine(EngineError::BadFile(bad))) => {
@@ -83,25 +83,35 @@ impl File<'_> {
         done
     }
 
-    async fn transfer(&self, places: &Places, waits: &Waits) -> Result<Work, Stopped> {
+    async fn transfer(&self, places: &Places, waits: &Waits, tally: &Tally) -> Result<Work, Stopped> {
         let processor = self.processor;
         let store = || Arc::clone(&processor.store);
         let source = &self.source;
         let read = Arc::new(AtomicU64::new(0));
         let count = {
             let read = Arc::clone(&read);
-            move |bytes: &bytes::Bytes| _ = read.fetch_add(bytes.len() as u64, Ordering::Relaxed)
+            move |bytes: &bytes::Bytes| {
+                read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                tally.moved(Step::Read, bytes.len() as u64);
+            }
         };
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.inspect_ok(count).map_err(io::Error::other));
         let input = std::pin::pin!(timed(input, &waits.input));
-        let writer =
-            outputs::clean_writer(store(), places.clean.clone(), source, &self.event_id, processor.write);
-        let mut clean = ObjectSink { writer, waited: &waits.output };
+        let writer = outputs::clean_writer(
+            store(),
+            places.clean.clone(),
+            source,
+            &self.event_id,
+            self.recipe.recipe.format,
+            processor.write,
+        );
+        let mut clean = ObjectSink { writer, tally, waited: &waits.output };
         let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
-        let mut rejects = ObjectSink { writer: rejects, waited: &waits.output };
+        let mut rejects = ObjectSink { writer: rejects, tally, waited: &waits.output };
+        let options = processor.options(&self.recipe);
         let ran = async {
-            let summary = engine::run(input, &mut clean, &mut rejects, &processor.options).await?;
+            let summary = engine::run(input, &mut clean, &mut rejects, &options).await?;
             if summary.input_bytes != source.size {
                 let (read, size) = (summary.input_bytes, source.size);
                 return Err(EngineError::Internal(format!("{read} bytes were read of {size}")));

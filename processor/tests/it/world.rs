@@ -70,6 +70,8 @@ impl World {
             memory_budget_mib: 128,
             max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
             max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
+            recipes: common::config::RecipesPlace::None,
+            mask_key: None,
         };
         let mut processor = Processor::new(&config, "processor".into(), store, topic.clone());
         processor.emit = |_| {};

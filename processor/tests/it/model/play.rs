@@ -376,7 +376,7 @@ impl Stage<'_> {
         let receipt = self.run.lock().receipt.clone();
         let output = self.run.head(&clean());
         let mut problems = Vec::new();
-        let recipe = processor::context::default_recipe().sha256;
+        let recipe = processor::recipes::Loaded::default().reference.sha256;
         let lost: Vec<String> =
             self.actors.iter().filter(|actor| actor.is_lost()).flat_map(|actor| actor.ids(&recipe)).collect();
 
@@ -453,6 +453,8 @@ fn processor(gate: Arc<Gate>, parts: bool, is_slow: bool) -> Processor {
         memory_budget_mib: 128,
         max_decompressed_bytes: common::config::DEFAULT_MAX_DECOMPRESSED_BYTES,
         max_compression_ratio: common::config::DEFAULT_MAX_COMPRESSION_RATIO,
+        recipes: common::config::RecipesPlace::None,
+        mask_key: None,
     };
     let mut processor = Processor::new(&config, "model".into(), gate.clone(), gate);
     processor.emit = |_| {};

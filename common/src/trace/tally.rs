@@ -1,0 +1,118 @@
+//! What is too much for a span each: counted, and how long it took.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use opentelemetry::{Context, KeyValue};
+use tokio::time::Instant;
+
+use super::count_of;
+use super::progress::{Progress, Step};
+
+/// What a piece of work did that is too much for a span each.
+#[derive(Debug)]
+pub struct Tally {
+    ranges: AtomicU64,
+    parts: AtomicU64,
+    retries: AtomicU64,
+    pauses: Waited,
+    progress: Progress,
+}
+
+impl Tally {
+    /// Counts for whatever runs in the context that is returned.
+    pub fn begin(context: &Context) -> (Arc<Self>, Context) {
+        let tally = Arc::new(Self {
+            ranges: AtomicU64::default(),
+            parts: AtomicU64::default(),
+            retries: AtomicU64::default(),
+            pauses: Waited::default(),
+            progress: Progress::begin(),
+        });
+        let context = context.with_value(Arc::clone(&tally));
+        (tally, context)
+    }
+
+    fn current(count: impl FnOnce(&Self)) {
+        Context::map_current(|context| context.get::<Arc<Self>>().map(|tally| count(tally)));
+    }
+
+    /// Counts a ranged GET for the current work.
+    pub(crate) fn range() {
+        Self::current(|tally| _ = tally.ranges.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Counts a part for the current work.
+    pub(crate) fn part() {
+        Self::current(|tally| _ = tally.parts.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Counts a retry for the current work, and the pause before it.
+    pub(crate) fn retry(pause: Duration) {
+        Self::current(|tally| {
+            tally.retries.fetch_add(1, Ordering::Relaxed);
+            tally.pauses.add(pause);
+        });
+    }
+
+    /// Counts bytes that the current work moved.
+    pub(crate) fn moved_now(step: Step, bytes: u64) {
+        Self::current(|tally| tally.moved(step, bytes));
+    }
+
+    /// Counts bytes that the work moved.
+    pub fn moved(&self, step: Step, bytes: u64) {
+        self.progress.count(step, bytes);
+    }
+
+    /// What was counted.
+    pub fn attributes(&self) -> impl Iterator<Item = KeyValue> + use<> {
+        let number = |name, count: &AtomicU64| count_of(name, count.load(Ordering::Relaxed));
+        let counts = [
+            number("penstock.ranges", &self.ranges),
+            number("penstock.parts", &self.parts),
+            number("penstock.retries", &self.retries),
+            self.pauses.attribute("penstock.wait.retries_ms"),
+        ];
+        counts.into_iter().chain(self.progress.attribute())
+    }
+}
+
+/// Time spent waiting, by however many.
+#[derive(Debug, Default)]
+pub struct Waited(AtomicU64);
+
+impl Waited {
+    fn add(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Does a piece of work, and adds the time for which it was not ready. What is ready at once costs no look at the
+    /// clock.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut since = None;
+        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => {
+                if let Some(since) = since {
+                    self.add(Instant::now().duration_since(since));
+                }
+                Poll::Ready(done)
+            }
+            Poll::Pending => {
+                since.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// As an attribute, in milliseconds.
+    pub fn attribute(&self, name: &'static str) -> KeyValue {
+        KeyValue::new(name, self.0.load(Ordering::Relaxed) as f64 / 1e6)
+    }
+}

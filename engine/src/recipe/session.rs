@@ -1,0 +1,375 @@
+//! A recipe's work on the rows of one file.
+
+use std::sync::Arc;
+
+use cel::Value as CelValue;
+use cel::common::value::CowVal;
+use cel::context::VariableResolver;
+
+use super::check::{Checker, Violation, lacks};
+use super::file::OnViolation;
+use super::form::{JsonType, json_key};
+use super::kind::Kind;
+use super::mask::{MaskKey, MaskWord};
+use super::row_expression::{RowExpression, to_cel};
+use super::value::Value;
+use super::work::{Cast, Work};
+use crate::fields::Fields;
+use crate::write::is_formula;
+use crate::{BadFile, Reason};
+
+/// What becomes of a row.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    /// It is in the output now. Perhaps it violates the schema, and was to be counted only.
+    Kept(Option<Reason>),
+    /// It is set aside.
+    Rejected(Violation<'a>),
+    /// The recipe's filter leaves it out.
+    Filtered,
+    /// The file fails because of it.
+    Fails(Violation<'a>),
+}
+
+/// What is to become of a row.
+enum Judged<'a> {
+    Kept(Option<Reason>),
+    Filtered,
+    Violates(Violation<'a>),
+    /// An expression failed: the column's, or the filter.
+    Failed(Option<&'a str>),
+}
+
+/// The work on one file.
+#[derive(Debug)]
+pub(crate) struct Session {
+    work: Arc<Work>,
+    key: Option<MaskKey>,
+    neutralizes: bool,
+    checker: Checker,
+    columns: Vec<Column>,
+    /// The expressions' columns: where each is among `columns`.
+    derive: Vec<Vec<usize>>,
+    filter: Vec<usize>,
+    /// What the expressions gave in the row that is being looked at.
+    derived: Fields,
+    derived_values: Vec<Value>,
+    /// Why an expression failed.
+    message: String,
+    written: Vec<u8>,
+    masked: Vec<u8>,
+    scratch: Vec<u8>,
+    row: Vec<u8>,
+}
+
+/// A column of the output.
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    json_key: Vec<u8>,
+    source: Source,
+    /// Where it is in the schema.
+    rule: Option<usize>,
+    /// Whether it is written in the one form of its type.
+    cast: bool,
+    mask: Option<MaskWord>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Field(usize),
+    Derived(usize),
+}
+
+impl Session {
+    /// Begins with a file that has these columns.
+    pub(crate) fn begin(
+        work: Arc<Work>,
+        names: &[Vec<u8>],
+        key: Option<MaskKey>,
+        neutralizes: bool,
+    ) -> Result<Self, BadFile> {
+        let checker = Checker::new(&work.schema, names)?;
+        let mut columns = chosen(&work, names)?;
+        let mut derive = Vec::new();
+        for (at, (name, expression)) in work.derive.iter().enumerate() {
+            derive.push(places(expression, &columns)?);
+            columns.push(Column::new(name.clone(), Source::Derived(at)));
+        }
+        let filter =
+            work.filter.as_ref().map_or_else(|| Ok(Vec::new()), |filter| places(filter, &columns))?;
+        let place = |name: &String| {
+            columns.iter().position(|column| column.name == *name).ok_or_else(|| lacks(&[name]))
+        };
+        let masks: Result<Vec<_>, _> =
+            work.mask.iter().map(|(name, mask)| Ok((place(name)?, *mask))).collect();
+        let casts: Vec<usize> = match &work.cast {
+            Cast::None => Vec::new(),
+            Cast::All => (0..columns.len()).collect(),
+            Cast::Columns(names) => names.iter().map(place).collect::<Result<_, BadFile>>()?,
+        };
+        for at in casts {
+            columns[at].cast = columns[at].rule.is_some();
+        }
+        for (at, mask) in masks? {
+            columns[at].mask = Some(mask);
+        }
+        if let Some(twin) = columns
+            .iter()
+            .enumerate()
+            .find(|(at, column)| columns[..*at].iter().any(|other| other.name == column.name))
+        {
+            let message =
+                format!("two columns would be called `{}`: rename or drop one of them", twin.1.name);
+            return Err(BadFile::new("duplicate_column", message));
+        }
+        Ok(Self {
+            derived_values: vec![Value::Missing; work.derive.len()],
+            work,
+            key,
+            neutralizes,
+            checker,
+            columns,
+            derive,
+            filter,
+            derived: Fields::default(),
+            message: String::new(),
+            written: Vec::new(),
+            masked: Vec::new(),
+            scratch: Vec::new(),
+            row: Vec::new(),
+        })
+    }
+
+    /// The columns' names, written as the output has them; nothing if it has none.
+    pub(crate) fn header(&mut self) -> &[u8] {
+        self.row.clear();
+        if self.work.form.has_header() {
+            for (at, column) in self.columns.iter().enumerate() {
+                self.work.form.field(at == 0, b"", column.name.as_bytes(), JsonType::Text, &mut self.row);
+            }
+            self.work.form.end(0, &mut self.row);
+        }
+        &self.row
+    }
+
+    /// The row that [`Self::take`] kept, written as the output has it.
+    pub(crate) fn row(&self) -> &[u8] {
+        &self.row
+    }
+
+    /// Takes a row. `work` is the session's own, held by the caller, so that what is said of a row lives as long as it.
+    pub(crate) fn take<'a>(&'a mut self, work: &'a Work, fields: &Fields) -> Result<Verdict<'a>, BadFile> {
+        Ok(match self.judge(work, fields)? {
+            Judged::Kept(warned) => {
+                self.write(fields);
+                Verdict::Kept(warned)
+            }
+            Judged::Filtered => Verdict::Filtered,
+            Judged::Violates(violation) if work.on_violation == OnViolation::Fail => {
+                Verdict::Fails(violation)
+            }
+            Judged::Violates(violation) => Verdict::Rejected(violation),
+            Judged::Failed(column) => {
+                Verdict::Rejected(Violation { column, reason: Reason::Expression, message: &self.message })
+            }
+        })
+    }
+
+    fn judge<'a>(&mut self, work: &'a Work, fields: &Fields) -> Result<Judged<'a>, BadFile> {
+        let violation = self.checker.look(&work.schema, fields)?;
+        if let Some(violation) = violation
+            && work.on_violation != OnViolation::Warn
+        {
+            return Ok(Judged::Violates(violation));
+        }
+        self.derived.clear();
+        for (at, (name, expression)) in work.derive.iter().enumerate() {
+            let value = self.evaluate(expression, &self.derive[at], fields);
+            if let Err(message) = value.and_then(|value| self.derive_as(at, value)) {
+                self.message = format!("the expression of `{name}` fails: {message}");
+                return Ok(Judged::Failed(Some(name)));
+            }
+        }
+        if let Some(filter) = &work.filter {
+            match self.evaluate(filter, &self.filter, fields) {
+                Ok(CelValue::Bool(true)) => {}
+                Ok(CelValue::Bool(false)) => return Ok(Judged::Filtered),
+                Ok(_) => {
+                    "the filter is neither true nor false".clone_into(&mut self.message);
+                    return Ok(Judged::Failed(None));
+                }
+                Err(message) => {
+                    self.message = format!("the filter fails: {message}");
+                    return Ok(Judged::Failed(None));
+                }
+            }
+        }
+        Ok(Judged::Kept(violation.map(|violation| violation.reason)))
+    }
+
+    fn evaluate(
+        &self,
+        expression: &RowExpression,
+        places: &[usize],
+        fields: &Fields,
+    ) -> Result<CelValue, String> {
+        expression.evaluate(&Row { session: self, names: &expression.columns, places, fields })
+    }
+
+    /// Takes an expression's value as the field of a derived column.
+    fn derive_as(&mut self, at: usize, value: CelValue) -> Result<(), String> {
+        use std::io::Write as _;
+        self.written.clear();
+        let (value, written) = match value {
+            CelValue::Null => (Value::Missing, Ok(())),
+            CelValue::Bool(value) => (Value::Boolean(value), write!(self.written, "{value}")),
+            CelValue::Int(number) => (Value::Integer(number.into()), write!(self.written, "{number}")),
+            CelValue::UInt(number) => (Value::Integer(number.into()), write!(self.written, "{number}")),
+            CelValue::Float(number) if number.is_finite() => {
+                (Value::Number(number), write!(self.written, "{number}"))
+            }
+            CelValue::Float(_) => return Err("its value is no number that can be written".into()),
+            CelValue::String(text) => {
+                self.written.extend_from_slice(text.as_bytes());
+                (Value::Text, Ok(()))
+            }
+            other => return Err(format!("a {} can't be a field", other.type_of())),
+        };
+        written.map_err(|error| error.to_string())?;
+        self.derived_values[at] = value;
+        self.derived.push(&self.written);
+        Ok(())
+    }
+
+    /// A column's text, its value, and how it is read.
+    fn column<'a>(&'a self, column: &Column, fields: &'a Fields) -> (&'a [u8], Value, Option<&'a Kind>) {
+        match (column.source, column.rule) {
+            (Source::Derived(at), _) => (self.derived.get(at), self.derived_values[at], None),
+            (Source::Field(at), None) => (fields.get(at), Value::Text, None),
+            (Source::Field(at), Some(rule)) => {
+                let (text, known) = (fields.get(at), &self.work.schema.columns[rule]);
+                let value = self.checker.values[rule];
+                // What is only counted stays as it is.
+                let is_wrong = value == Value::Missing && !known.is_missing(text);
+                (text, if is_wrong { Value::Text } else { value }, Some(&known.kind))
+            }
+        }
+    }
+
+    fn write(&mut self, fields: &Fields) {
+        let mut row = std::mem::take(&mut self.row);
+        let mut written = std::mem::take(&mut self.written);
+        let mut masked = std::mem::take(&mut self.masked);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        row.clear();
+        let is_json = self.work.form == super::form::Form::Ndjson;
+        for (at, column) in self.columns.iter().enumerate() {
+            let (text, value, kind) = self.column(column, fields);
+            let is_scalar = matches!(value, Value::Integer(_) | Value::Number(_) | Value::Boolean(_));
+            let mut shown = text;
+            if let Some(kind) = kind.filter(|_| column.cast || (is_json && is_scalar)) {
+                written.clear();
+                if value != Value::Text || kind.is_text() {
+                    kind.write(&value, text, &mut scratch, &mut written);
+                } else {
+                    written.extend_from_slice(text);
+                }
+                shown = &written;
+            }
+            let mut json = match value {
+                Value::Missing => JsonType::Null,
+                Value::Integer(_) | Value::Boolean(_) => JsonType::Bare,
+                Value::Number(number) if number.is_finite() => JsonType::Bare,
+                _ => JsonType::Text,
+            };
+            if let Some(mask) = column.mask {
+                masked.clear();
+                // No value is none, however it is written.
+                let text = if value == Value::Missing { b"" } else { shown };
+                mask.write(text, self.key.as_ref(), &mut masked);
+                shown = &masked;
+                json =
+                    if shown.is_empty() && value == Value::Missing { JsonType::Null } else { JsonType::Text };
+            }
+            if self.neutralizes && is_formula(shown) && json == JsonType::Text {
+                scratch.clear();
+                scratch.push(b'\'');
+                scratch.extend_from_slice(shown);
+                self.work.form.field(at == 0, &column.json_key, &scratch, json, &mut row);
+            } else {
+                self.work.form.field(at == 0, &column.json_key, shown, json, &mut row);
+            }
+        }
+        self.work.form.end(0, &mut row);
+        (self.row, self.written, self.masked, self.scratch) = (row, written, masked, scratch);
+    }
+}
+
+impl Column {
+    fn new(name: String, source: Source) -> Self {
+        Self { json_key: json_key(&name), name, source, rule: None, cast: false, mask: None }
+    }
+}
+
+/// The file's columns that are kept, under their new names.
+fn chosen(work: &Work, names: &[Vec<u8>]) -> Result<Vec<Column>, BadFile> {
+    let file: Vec<String> = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    let place = |name: &String| file.iter().position(|known| known == name);
+    let named = work.select.iter().flatten().chain(&work.drop).chain(work.rename.keys());
+    let lacking: Vec<&str> = named.filter(|name| place(name).is_none()).map(String::as_str).collect();
+    if !lacking.is_empty() {
+        return Err(lacks(&lacking));
+    }
+    let kept: Vec<usize> = match &work.select {
+        Some(names) => names.iter().filter_map(place).collect(),
+        None => (0..file.len()).collect(),
+    };
+    let kept = kept.into_iter().filter(|at| !work.drop.contains(&file[*at]));
+    let columns: Vec<Column> = kept
+        .map(|at| {
+            let name = work.rename.get(&file[at]).unwrap_or(&file[at]).clone();
+            let rule = work.schema.columns.iter().position(|column| column.name == file[at]);
+            Column { rule, ..Column::new(name, Source::Field(at)) }
+        })
+        .collect();
+    if columns.is_empty() && work.derive.is_empty() {
+        return Err(BadFile::new("no_columns", "the recipe leaves no column of the file"));
+    }
+    Ok(columns)
+}
+
+/// Where an expression's columns are.
+fn places(expression: &RowExpression, columns: &[Column]) -> Result<Vec<usize>, BadFile> {
+    let place = |name: &String| columns.iter().position(|column| column.name == *name);
+    let lacking: Vec<&str> =
+        expression.columns.iter().filter(|name| place(name).is_none()).map(String::as_str).collect();
+    if lacking.is_empty() {
+        Ok(expression.columns.iter().filter_map(place).collect())
+    } else {
+        Err(lacks(&lacking))
+    }
+}
+
+/// A row as an expression sees it.
+struct Row<'a> {
+    session: &'a Session,
+    names: &'a [String],
+    places: &'a [usize],
+    fields: &'a Fields,
+}
+
+impl VariableResolver for Row<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let at = self.names.iter().position(|name| name == variable)?;
+        let column = &self.session.columns[*self.places.get(at)?];
+        let (text, value, kind) = self.session.column(column, self.fields);
+        Some(to_cel(&value, text, || {
+            let mut written = Vec::new();
+            if let Some(kind) = kind {
+                kind.write(&value, text, &mut Vec::new(), &mut written);
+            }
+            String::from_utf8(written).unwrap_or_default()
+        }))
+    }
+}

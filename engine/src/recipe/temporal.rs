@@ -1,0 +1,233 @@
+//! Days and times as texts.
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::strtime::BrokenDownTime;
+
+use super::value::Value;
+
+/// What a format can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Temporal {
+    Date,
+    Time,
+    DateTime,
+}
+
+/// Reads a text of the default format: ISO 8601's, with what Frictionless takes besides.
+pub(super) fn default(kind: Temporal, text: &[u8]) -> Option<Value> {
+    match kind {
+        Temporal::Date => lenient_date(text).map(Value::Date),
+        Temporal::Time => {
+            let (time, offset, is_next_day) = clock(text)?;
+            (!is_next_day).then_some(Value::Time(time, offset))
+        }
+        Temporal::DateTime => {
+            let (day, separator, rest) = (text.get(..10)?, text.get(10)?, text.get(11..)?);
+            let day = Date::new(
+                number(&day[..4])?,
+                (day[4] == b'-').then(|| number(&day[5..7]))??,
+                (day[7] == b'-').then(|| number(&day[8..]))??,
+            )
+            .ok()
+            .filter(|day| day.year() > 0 && separator.is_ascii())?;
+            let (time, offset, is_next_day) = clock(rest)?;
+            let day = if is_next_day { day.tomorrow().ok()? } else { day };
+            Some(Value::DateTime(day, time, offset))
+        }
+    }
+}
+
+/// `YYYY-MM-DD`, where month and day may have one digit.
+fn lenient_date(text: &[u8]) -> Option<Date> {
+    let (year, rest) = (text.get(..4)?, text.get(4..)?.strip_prefix(b"-")?);
+    let dash = rest.iter().position(|byte| *byte == b'-').filter(|at| matches!(at, 1 | 2))?;
+    let (month, day) = (&rest[..dash], &rest[dash + 1..]);
+    if !matches!(day.len(), 1 | 2) {
+        return None;
+    }
+    Date::new(number(year)?, number(month)?, number(day)?).ok().filter(|date| date.year() > 0)
+}
+
+/// `HH:MM:SS`, with fractions and an offset if there are any, and whether it is midnight as a day's end.
+fn clock(text: &[u8]) -> Option<(Time, Option<i16>, bool)> {
+    let (hour, minute, second) = (text.get(..2)?, text.get(3..5)?, text.get(6..8)?);
+    if text[2] != b':' || text[5] != b':' {
+        return None;
+    }
+    let (hour, minute, second): (i8, i8, i8) = (number(hour)?, number(minute)?, number(second)?);
+    let mut rest = &text[8..];
+    let mut nanosecond = 0i32;
+    if let [b'.' | b',', digits @ ..] = rest {
+        let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 {
+            return None;
+        }
+        for at in 0..9 {
+            let digit = if at < length { digits[at] - b'0' } else { 0 };
+            nanosecond = nanosecond * 10 + i32::from(digit);
+        }
+        rest = &digits[length..];
+    }
+    let offset = offset(rest)?;
+    if hour == 24 {
+        return (minute == 0 && second == 0 && nanosecond == 0).then_some((Time::midnight(), offset, true));
+    }
+    Some((Time::new(hour, minute, second, nanosecond).ok()?, offset, false))
+}
+
+/// Nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`, in minutes.
+#[allow(clippy::option_option, reason = "no offset is one of the things that can be there")]
+fn offset(text: &[u8]) -> Option<Option<i16>> {
+    let (sign, digits) = match text {
+        [] => return Some(None),
+        b"Z" | b"z" => return Some(Some(0)),
+        [b'+', digits @ ..] => (1, digits),
+        [b'-', digits @ ..] => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes): (i16, i16) = match digits.len() {
+        2 => (number(digits)?, 0),
+        4 => (number(&digits[..2])?, number(&digits[2..])?),
+        5 if digits[2] == b':' => (number(&digits[..2])?, number(&digits[3..])?),
+        _ => return None,
+    };
+    (hours < 24 && minutes < 60).then_some(Some(sign * (hours * 60 + minutes)))
+}
+
+/// A number of nothing but digits.
+pub(super) fn number<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
+    if digits.is_empty() || digits.len() > 9 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    T::try_from(digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))).ok()
+}
+
+/// A pattern as `strptime` has them.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    text: String,
+    kind: Temporal,
+}
+
+impl Pattern {
+    /// Reads a pattern, and sees whether it holds what its type needs.
+    pub(super) fn new(text: &str, kind: Temporal) -> Result<Self, String> {
+        let pattern = Self { text: text.to_owned(), kind };
+        let day = DateTime::constant(2006, 11, 25, 14, 7, 9, 0);
+        let mut known = BrokenDownTime::from(day);
+        known.set_offset(Some(jiff::tz::Offset::UTC));
+        let written = known
+            .to_string(text)
+            .map_err(|error| format!("`{text}` is no pattern of a {}: {error}", pattern.kind.name()))?;
+        if pattern.read(written.as_bytes()).is_none() {
+            let wanted = match kind {
+                Temporal::Date => "a day, such as %d/%m/%Y",
+                Temporal::Time => "a time, such as %H:%M",
+                Temporal::DateTime => "a day and a time, such as %d/%m/%Y %H:%M",
+            };
+            return Err(format!("`{text}` does not hold {wanted}"));
+        }
+        Ok(pattern)
+    }
+
+    pub(super) fn read(&self, text: &[u8]) -> Option<Value> {
+        let read = BrokenDownTime::parse(&self.text, text).ok()?;
+        let offset = read.offset().and_then(|offset| i16::try_from(offset.seconds() / 60).ok());
+        match self.kind {
+            Temporal::Date => read.to_date().ok().map(Value::Date),
+            Temporal::Time => read.to_time().ok().map(|time| Value::Time(time, offset)),
+            Temporal::DateTime => {
+                let day = read.to_datetime().ok()?;
+                Some(Value::DateTime(day.date(), day.time(), offset))
+            }
+        }
+    }
+}
+
+impl Temporal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::DateTime => "datetime",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::{date, time};
+
+    use super::*;
+
+    fn read(kind: Temporal, text: &str) -> Option<Value> {
+        default(kind, text.as_bytes())
+    }
+
+    #[test]
+    fn days_are_read() {
+        assert_eq!(read(Temporal::Date, "2026-11-25"), Some(Value::Date(date(2026, 11, 25))));
+        assert_eq!(read(Temporal::Date, "2026-1-5"), Some(Value::Date(date(2026, 1, 5))));
+        for text in [
+            "2026-02-30",
+            "26-01-01",
+            "2026-01",
+            "2026-01-01 ",
+            "2026-001-01",
+            "0000-01-01",
+            "2026-+1-01",
+            "",
+        ] {
+            assert_eq!(read(Temporal::Date, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        let noon = time(12, 0, 0, 0);
+        assert_eq!(read(Temporal::Time, "12:00:00"), Some(Value::Time(noon, None)));
+        assert_eq!(read(Temporal::Time, "12:00:00Z"), Some(Value::Time(noon, Some(0))));
+        assert_eq!(
+            read(Temporal::Time, "12:00:00.5+01:30"),
+            Some(Value::Time(time(12, 0, 0, 500_000_000), Some(90)))
+        );
+        for text in ["12:00", "25:00:00", "12:60:00", "12:00:00.", "12:00:00+1", "noon", "12-00-00"] {
+            assert_eq!(read(Temporal::Time, text), None, "{text}");
+        }
+        let day = date(2026, 11, 25);
+        assert_eq!(
+            read(Temporal::DateTime, "2026-11-25T12:00:00-0200"),
+            Some(Value::DateTime(day, noon, Some(-120)))
+        );
+        assert_eq!(read(Temporal::DateTime, "2026-11-25 12:00:00"), Some(Value::DateTime(day, noon, None)));
+        assert_eq!(
+            read(Temporal::DateTime, "2026-11-24T24:00:00"),
+            Some(Value::DateTime(day, Time::midnight(), None))
+        );
+        for text in [
+            "2026-11-25",
+            "2026-11-25T12:00",
+            "2026-1-5T12:00:00",
+            "2026-11-31T12:00:00",
+            "2026-11-25T12:00:00 Z",
+        ] {
+            assert_eq!(read(Temporal::DateTime, text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_read_and_have_to_hold_what_is_wanted() {
+        let pattern = Pattern::new("%d.%m.%Y", Temporal::Date).unwrap();
+        assert_eq!(pattern.read(b"5.11.2026"), Some(Value::Date(date(2026, 11, 5))));
+        assert_eq!(pattern.read(b"31.11.2026"), None);
+        assert_eq!(pattern.read(b"05.11.2026 "), None);
+        let pattern = Pattern::new("%Y%m%d %H%M%z", Temporal::DateTime).unwrap();
+        assert_eq!(
+            pattern.read(b"20261125 1200+0100"),
+            Some(Value::DateTime(date(2026, 11, 25), time(12, 0, 0, 0), Some(60)))
+        );
+        Pattern::new("%H:%M", Temporal::Time).unwrap();
+        assert!(Pattern::new("%d.%m", Temporal::Date).unwrap_err().contains("does not hold a day"));
+        assert!(Pattern::new("%Y-%m-%d %!", Temporal::DateTime).is_err());
+    }
+}

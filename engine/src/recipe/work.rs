@@ -1,0 +1,200 @@
+//! What a recipe does to rows, understood; no file's columns are known yet.
+
+use std::collections::BTreeMap;
+
+use super::RecipeFault;
+use super::check::Schema;
+use super::file::{FormatWord, OnViolation, QuotingWord, RecipeFile, RejectsWord};
+use super::form::Form;
+use super::mask::MaskWord;
+use super::row_expression::RowExpression;
+use super::table_schema::TableSchema;
+
+/// What is done to every row, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    pub(super) schema: Schema,
+    pub(super) on_violation: OnViolation,
+    pub(super) select: Option<Vec<String>>,
+    pub(super) drop: Vec<String>,
+    pub(super) rename: BTreeMap<String, String>,
+    pub(super) cast: Cast,
+    pub(super) derive: Vec<(String, RowExpression)>,
+    pub(super) filter: Option<RowExpression>,
+    pub(super) mask: BTreeMap<String, MaskWord>,
+    pub(super) form: Form,
+    /// Whether rejects hold no bytes of rows.
+    pub(crate) withholds: bool,
+}
+
+/// Which columns are written in one form.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Cast {
+    #[default]
+    None,
+    /// All with a type.
+    All,
+    Columns(Vec<String>),
+}
+
+impl Work {
+    /// Understands what a recipe says of rows; nothing if it says nothing of them.
+    pub(super) fn new(
+        file: &RecipeFile,
+        schema: Option<(&TableSchema, &str)>,
+    ) -> Result<Option<Self>, Vec<RecipeFault>> {
+        let mut faults = Vec::new();
+        let understood =
+            schema.map_or_else(|| Ok(Schema::default()), |(schema, pointer)| Schema::new(schema, pointer));
+        let schema = understood.unwrap_or_else(|wrong| {
+            faults.extend(wrong);
+            Schema::default()
+        });
+        let mut work = Self {
+            schema,
+            on_violation: file.on_violation.unwrap_or_default(),
+            select: file.select.clone(),
+            drop: file.drop.clone().unwrap_or_default(),
+            rename: file.rename.clone().unwrap_or_default(),
+            mask: file.mask.clone().unwrap_or_default(),
+            form: form(file, &mut faults),
+            withholds: match file.rejects {
+                Some(rejects) => rejects == RejectsWord::Place,
+                None => file.mask.as_ref().is_some_and(|masks| !masks.is_empty()),
+            },
+            ..Self::default()
+        };
+        if file.schema.is_none() && file.on_violation.is_some() {
+            faults.push(RecipeFault::new("/on_violation", "there is no `schema` that a row could violate"));
+        }
+        check_names(file, &mut faults);
+        work.cast = work.understand_cast(file, &mut faults);
+        for (at, derive) in file.derive.iter().flatten().enumerate() {
+            match RowExpression::compile(&derive.value) {
+                Ok(expression) => work.derive.push((derive.name.clone(), expression)),
+                Err(wrong) => faults.push(RecipeFault::new(format!("/derive/{at}/value"), wrong)),
+            }
+        }
+        work.filter = file.filter.as_ref().and_then(|source| {
+            let compiled = RowExpression::compile(source);
+            compiled.map_err(|wrong| faults.push(RecipeFault::new("/filter", wrong))).ok()
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok((!work.is_idle()).then_some(work))
+    }
+
+    /// The same with canonical CSV as its output.
+    pub(super) fn as_csv(&self) -> Self {
+        Self { form: Form::default(), ..self.clone() }
+    }
+
+    /// Whether a mask needs a key.
+    pub(crate) fn needs_key(&self) -> bool {
+        self.mask.values().any(|mask| mask.needs_key())
+    }
+
+    /// Whether rows stay as they are.
+    fn is_idle(&self) -> bool {
+        self.schema.columns.is_empty()
+            && self.select.is_none()
+            && self.drop.is_empty()
+            && self.rename.is_empty()
+            && self.derive.is_empty()
+            && self.filter.is_none()
+            && self.mask.is_empty()
+            && self.form == Form::default()
+            && !self.withholds
+    }
+
+    fn understand_cast(&self, file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Cast {
+        let Some(names) = &file.cast else { return Cast::None };
+        if names.0 == ["all"] {
+            return Cast::All;
+        }
+        for (at, name) in names.0.iter().enumerate() {
+            let old = self.rename.iter().find(|(_, new)| *new == name).map_or(name, |(old, _)| old);
+            if faults.is_empty() && !self.schema.columns.iter().any(|column| column.name == *old) {
+                let message =
+                    format!("the schema gives `{old}` no type, so `{name}` has no form to be written in");
+                faults.push(RecipeFault::new(format!("/cast/{at}"), message));
+            }
+        }
+        Cast::Columns(names.0.clone())
+    }
+}
+
+fn form(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Form {
+    let Some(output) = &file.output else { return Form::default() };
+    let mut refuse = |key: &str, is_given: bool, format: &str| {
+        if is_given {
+            faults.push(RecipeFault::new(format!("/output/{key}"), format!("{format} has no `{key}`")));
+        }
+    };
+    let header = output.header.unwrap_or(true);
+    match output.format {
+        FormatWord::Csv => Form::Separated {
+            delimiter: output.delimiter.as_ref().map_or_else(|| b",".to_vec(), |word| word.0.clone()),
+            quote_all: output.quoting == Some(QuotingWord::All),
+            header,
+        },
+        FormatWord::Tsv => {
+            refuse("delimiter", output.delimiter.is_some(), "tsv");
+            Form::Separated {
+                delimiter: b"\t".to_vec(),
+                quote_all: output.quoting == Some(QuotingWord::All),
+                header,
+            }
+        }
+        FormatWord::Ndjson => {
+            refuse("delimiter", output.delimiter.is_some(), "ndjson");
+            refuse("quoting", output.quoting.is_some(), "ndjson");
+            refuse("header", output.header.is_some(), "ndjson");
+            Form::Ndjson
+        }
+    }
+}
+
+/// Names that can't be right, whatever the file's columns are.
+fn check_names(file: &RecipeFile, faults: &mut Vec<RecipeFault>) {
+    let twice = |names: &[String]| {
+        names
+            .iter()
+            .enumerate()
+            .find(|(at, name)| names[..*at].contains(name))
+            .map(|(at, name)| (at, name.clone()))
+    };
+    let select = file.select.as_deref().unwrap_or_default();
+    if file.select.is_some() && select.is_empty() {
+        faults.push(RecipeFault::new("/select", "nothing is selected: name a column, or leave `select` out"));
+    }
+    if let Some((at, name)) = twice(select) {
+        faults.push(RecipeFault::new(format!("/select/{at}"), format!("`{name}` is selected already")));
+    }
+    let dropped = file.drop.as_deref().unwrap_or_default();
+    for (at, name) in dropped.iter().enumerate() {
+        if file.select.is_some() && !select.contains(name) {
+            let message = format!("`{name}` is not selected, so there is nothing to drop");
+            faults.push(RecipeFault::new(format!("/drop/{at}"), message));
+        }
+    }
+    let renamed: Vec<&String> = file.rename.iter().flat_map(BTreeMap::keys).collect();
+    for name in renamed {
+        let is_gone = dropped.contains(name) || (file.select.is_some() && !select.contains(name));
+        if is_gone {
+            let pointer = format!("/rename/{}", name.replace('~', "~0").replace('/', "~1"));
+            faults.push(RecipeFault::new(pointer, format!("`{name}` is not kept, so it can't be renamed")));
+        }
+    }
+    let targets: Vec<String> = file
+        .rename
+        .iter()
+        .flat_map(BTreeMap::values)
+        .chain(file.derive.iter().flatten().map(|derive| &derive.name))
+        .cloned()
+        .collect();
+    if let Some((_, name)) = twice(&targets) {
+        faults.push(RecipeFault::new("/rename", format!("two columns would be called `{name}`")));
+    }
+}

@@ -1,0 +1,133 @@
+//! Rows that a recipe works on.
+
+use std::sync::Arc;
+
+use super::Rows;
+use crate::fields::Fields;
+use crate::outputs::Outputs;
+use crate::recipe::{MaskKey, Session, Verdict, Work};
+use crate::rejection::{Message, Raw, Rejection};
+use crate::write::mended;
+use crate::{BadFile, EngineError, Policies};
+
+/// What a recipe does to the rows of a file.
+#[derive(Debug)]
+pub(super) struct Worker {
+    work: Arc<Work>,
+    key: Option<MaskKey>,
+    /// Nothing before the columns have names.
+    session: Option<Session>,
+    /// Fields as the policies want them.
+    mended: Fields,
+}
+
+impl Rows {
+    /// Has a recipe work on the rows.
+    pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>) -> Self {
+        self.touch = true;
+        self.withholds = work.withholds;
+        self.worker = Some(Box::new(Worker { work, key, session: None, mended: Fields::default() }));
+        self
+    }
+
+    /// Begins the recipe's work, now that the columns have names. Returns whether there is one.
+    pub(super) fn begin_work(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<bool, EngineError> {
+        let Some(worker) = &mut self.worker else { return Ok(false) };
+        let neutralizes = self.policies.neutralize_formulas;
+        let mut session = Session::begin(Arc::clone(&worker.work), names, worker.key.clone(), neutralizes)?;
+        out.text.extend_from_slice(session.header());
+        worker.session = Some(session);
+        Ok(true)
+    }
+
+    /// Whether a recipe works on the rows.
+    pub(super) fn is_worked(&self) -> bool {
+        self.worker.is_some()
+    }
+
+    /// Takes the row that `fields` has, of these bytes of text.
+    pub(super) fn take_worked(
+        &mut self,
+        record: &[u8],
+        lines: u64,
+        is_bad: bool,
+        is_mended: bool,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let Some(mut worker) = self.worker.take() else { return Ok(()) };
+        let taken = self.take_with(&mut worker, record, lines, (is_bad, is_mended), out);
+        self.worker = Some(worker);
+        taken
+    }
+
+    fn take_with(
+        &mut self,
+        worker: &mut Worker,
+        record: &[u8],
+        lines: u64,
+        (is_bad, is_mended): (bool, bool),
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let Worker { work, session, mended: spare, .. } = worker;
+        let Some(session) = session else {
+            return Err(EngineError::Internal("a row came before the columns' names".into()));
+        };
+        // Formulas are looked for in what is written, not in what is read.
+        let policies = Policies { neutralize_formulas: false, ..self.policies };
+        let width = self.width.unwrap_or_default();
+        let fields = if is_bad || policies.touch_every_row() || self.fields.len() < width {
+            spare.clear();
+            for field in self.fields.iter() {
+                spare.push(&mended(field, &policies));
+            }
+            for _ in self.fields.len()..width {
+                spare.push(b"");
+            }
+            &*spare
+        } else {
+            &self.fields
+        };
+        let verdict = session.take(work, fields).map_err(|bad| bad.at_line(self.line))?;
+        match verdict {
+            Verdict::Kept(warned) => {
+                if let Some(reason) = warned {
+                    *self.tally.warnings.entry(reason).or_default() += 1;
+                }
+                let measured = self.measure(record.len(), 0);
+                self.count_mended(&measured, lines);
+                self.tally.rows_replaced += u64::from(is_bad);
+                self.tally.rows_mended += u64::from(is_mended);
+                out.text.extend_from_slice(session.row());
+                Ok(())
+            }
+            Verdict::Filtered => {
+                let measured = self.measure(record.len(), 0);
+                self.tally.counts.rows_in += 1;
+                self.tally.counts.rows_filtered += 1;
+                self.tally.spans.filtered += measured.byte_length;
+                self.line += lines;
+                Ok(())
+            }
+            Verdict::Rejected(violation) => {
+                let byte_offset = self.source_offset;
+                let measured = self.measure(record.len(), usize::MAX);
+                let rejection = Rejection {
+                    line: self.line,
+                    lines,
+                    byte_offset,
+                    byte_length: measured.byte_length,
+                    column: violation.column,
+                    reason: violation.reason,
+                    message: Message::Recipe(violation.message),
+                    raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+                };
+                self.reject(&rejection, out)
+            }
+            Verdict::Fails(violation) => {
+                let column = violation.column.map(|name| format!("column `{name}`: ")).unwrap_or_default();
+                let bad = BadFile::new(violation.reason.code(), format!("{column}{}", violation.message));
+                Err(bad.at_line(self.line).into())
+            }
+        }
+    }
+}

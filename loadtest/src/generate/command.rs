@@ -1,0 +1,234 @@
+//! `loadtest generate` and `loadtest expect`.
+
+use std::io::{self, Write as _};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use common::aws;
+use common::contract::ObjectRef;
+use common::store::{S3Store, Store as _};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::output::{Job, Output, object};
+use super::{Sample, Spec, SpecArgs, Text};
+
+/// What takes no longer needs no progress bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
+const GENERATE_EXAMPLES: &str = "\
+Profiles:
+  taxi     trips as New York publishes them, with a number in front: 20 columns of times, numbers and codes
+  orders   names and addresses in many scripts; quotes, commas and line ends in fields
+  events   JSON in a field
+  wide     1,000 columns
+  narrow   two numbers
+
+Examples:
+  loadtest generate --size 100MB -o trips.csv
+  loadtest generate --size 64GiB -o s3://my-bucket/in/trips.csv              by parts, with no disk
+  loadtest generate --profile orders --dirty 0.1%:ragged,quotes -o orders.csv
+  loadtest generate --from mine.csv --size 10GiB --compression zstd -o large.csv.zst
+  loadtest generate --rows 1000 --compression gzip | zcat | head
+
+The same arguments give the same bytes on every machine, whatever the threads. `loadtest expect` with the same arguments
+tells what Penstock must make of them.";
+
+const EXPECT_EXAMPLES: &str = "\
+Examples:
+  loadtest expect s3://my-bucket/in/trips.csv         from the object's metadata alone
+  loadtest expect --size 100MB --dirty 0.1%           of a file made with these arguments
+  loadtest expect --size 1GB --dirty 1% --rejects     each row that must be rejected, one JSON object a line
+  loadtest expect --size 1GB --hash --json            and the clean output's length and checksum";
+
+/// What to generate, and where to.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
+pub(crate) struct GenerateArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Where it goes: a file, s3://bucket/key, or - for standard output
+    #[arg(short, long, default_value = "-", value_name = "PLACE")]
+    output: Output,
+    /// How many threads make it; every core's by default. The bytes are the same
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+    /// Print one JSON document on what was made; not with standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to tell the outcome of.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXPECT_EXAMPLES)]
+pub(crate) struct ExpectArgs {
+    /// An object that `loadtest generate` made; without one, the arguments below say what is meant
+    #[arg(value_parser = object, value_name = "s3://BUCKET/KEY")]
+    object: Option<ObjectRef>,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Print each row that must be rejected, one JSON object a line
+    #[arg(long, conflicts_with_all = ["hash", "json"])]
+    rejects: bool,
+    /// The clean output's length, CRC-64/NVME and SHA-256, too: every row is made for it
+    #[arg(long)]
+    hash: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a file.
+pub(crate) async fn generate(args: &GenerateArgs) -> anyhow::Result<bool> {
+    ensure!(
+        !(args.json && args.output == Output::Stdout),
+        "--json would stand in the midst of the file: name another place by --output"
+    );
+    let spec = args.spec.spec()?;
+    let text = Arc::new(Text::new(&spec)?);
+    let (bar, stop) = (Arc::new(Bar::new(text.rows())), Arc::new(AtomicBool::new(false)));
+    let drawn = Arc::clone(&bar);
+    let job = Job {
+        spec: spec.clone(),
+        text: Arc::clone(&text),
+        threads: threads(args.threads),
+        stop: Arc::clone(&stop),
+        made: Box::new(move |rows| drawn.show(rows)),
+    };
+    let began = Instant::now();
+    let mut work = Box::pin(job.write_to(&args.output));
+    let done = tokio::select! {
+        done = &mut work => done,
+        interrupted = tokio::signal::ctrl_c() => {
+            stop.store(true, Ordering::Relaxed);
+            interrupted.context("listen for Ctrl-C")?;
+            // It takes back what it left.
+            work.await.context("Ctrl-C")
+        }
+    };
+    bar.clear();
+    let bytes = done?;
+    let seconds = began.elapsed().as_secs_f64();
+    if args.json {
+        let mut document = serde_json::to_value(spec.metadata(&text)).context("describe what was made")?;
+        document["place"] = json!(place(&args.output));
+        document["rows"] = json!(text.rows());
+        document["text_bytes"] = json!(text.bytes());
+        document["bytes"] = json!(bytes);
+        document["seconds"] = json!(seconds);
+        say(&document.to_string())?;
+    } else {
+        let line = format!(
+            "{}: {} rows, {} of text, {bytes} bytes, in {seconds:.1} s",
+            place(&args.output),
+            HumanCount(text.rows()),
+            HumanBytes(text.bytes()),
+        );
+        // A remark that nobody can read is not worth failing for.
+        writeln!(io::stderr(), "{line}").unwrap_or_default();
+    }
+    Ok(true)
+}
+
+/// Tells what must become of a file.
+pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
+    let spec = match &args.object {
+        None => args.spec.spec()?,
+        Some(object) => described(object, args.spec.sample()).await?,
+    };
+    let text = Text::new(&spec)?;
+    if args.rejects {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        for reject in text.rejects() {
+            let line = serde_json::to_string(&reject).context("describe a row")?;
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        return Ok(true);
+    }
+    let expectation = text.expect();
+    let hashes = args.hash.then(|| {
+        let bar = Bar::new(text.rows());
+        let hashes = text.hash_clean(threads(None), true, |rows| bar.show(rows));
+        bar.clear();
+        hashes
+    });
+    if args.json {
+        let mut document = serde_json::to_value(&expectation).context("describe what is expected")?;
+        document["clean"] = json!(hashes);
+        document["metadata"] = json!(spec.metadata(&text));
+        say(&document.to_string())?;
+        return Ok(true);
+    }
+    let mut lines = vec![format!(
+        "{} rows in {}: {} kept, {} rejected",
+        HumanCount(expectation.rows_in),
+        HumanBytes(expectation.text_bytes),
+        HumanCount(expectation.rows_out),
+        HumanCount(expectation.rows_rejected),
+    )];
+    lines.extend(
+        expectation.by_reason.iter().map(|(reason, rows)| format!("  {reason}: {}", HumanCount(*rows))),
+    );
+    if let Some(hashes) = hashes {
+        lines.push(format!("clean: {} bytes", hashes.output_bytes));
+        lines.push(format!("  crc64nvme: {}", hashes.crc64nvme));
+        lines.extend(hashes.sha256.map(|sha256| format!("  sha256: {sha256}")));
+    }
+    say(&lines.join("\n"))?;
+    Ok(true)
+}
+
+/// The spec that an object carries.
+async fn described(object: &ObjectRef, sample: Option<&PathBuf>) -> anyhow::Result<Spec> {
+    let store = S3Store::new(aws::s3_client(&aws::sdk_config().await));
+    let meta = store.head(object).await?.with_context(|| format!("there is no {object}"))?;
+    let sample = sample.map(|path| Sample::read(path)).transpose()?;
+    Spec::from_metadata(&meta.metadata, sample.as_ref()).with_context(|| object.to_string())
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{text}").context("write to standard output")
+}
+
+fn place(output: &Output) -> String {
+    match output {
+        Output::Stdout => "standard output".into(),
+        Output::File(path) => path.display().to_string(),
+        Output::Object(object) => object.to_string(),
+    }
+}
+
+fn threads(given: Option<NonZero<usize>>) -> usize {
+    given.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get)
+}
+
+/// How many rows are made: a bar on a terminal, once it takes long; nothing elsewhere.
+struct Bar {
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl Bar {
+    fn new(rows: u64) -> Self {
+        let style = "{wide_bar} {human_pos}/{human_len} rows {per_sec} {eta}";
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(rows), ProgressDrawTarget::hidden()).with_style(style);
+        Self { bar, began: Instant::now() }
+    }
+
+    fn show(&self, rows: u64) {
+        if self.bar.is_hidden() && self.began.elapsed() > BAR_AFTER {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_position(rows);
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

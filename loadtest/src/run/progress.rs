@@ -1,0 +1,158 @@
+//! How far the run is, on standard error: one bar for all files and a line for some of those under way, or a plain line
+//! every few seconds where there is no terminal.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use local::terminal::Terminal;
+
+use super::drive::Known;
+use crate::report::{bytes, duration};
+
+/// Files under way that have a line of their own: more would run off the screen.
+const LINES: usize = 8;
+/// Between plain lines.
+pub(crate) const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// How far a file has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Uploading,
+    Processing,
+    Cataloguing,
+}
+
+impl Stage {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Uploading => "uploading",
+            Self::Processing => "processing",
+            Self::Cataloguing => "cataloguing",
+        }
+    }
+}
+
+/// The progress of all files.
+pub(crate) struct Progress {
+    terminal: Terminal,
+    files: Option<u64>,
+    whole: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    done: u64,
+    stuck: u64,
+    lines: BTreeMap<String, ProgressBar>,
+}
+
+impl Progress {
+    /// Begins to show a run of so many files, if that is known.
+    pub(crate) fn new(files: Option<u64>, terminal: &Terminal) -> Self {
+        let whole = terminal.draws().then(|| {
+            let bar = files.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+            let bar = terminal.bars().add(bar);
+            let template = if files.is_some() {
+                "{bar:24} {pos}/{len} files  {msg}"
+            } else {
+                "{spinner} {pos} files  {msg}"
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { terminal: terminal.clone(), files, whole, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file is begun.
+    pub(crate) fn begin(&self, key: &str) {
+        let mut state = self.state();
+        if self.whole.is_none() || state.lines.len() >= LINES {
+            return;
+        }
+        let bar = self.terminal.bars().add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {prefix}  {msg} {elapsed:.dim}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(key.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        state.lines.insert(key.to_owned(), bar);
+    }
+
+    /// A file has come so far.
+    pub(crate) fn reached(&self, key: &str, stage: Stage) {
+        if let Some(bar) = self.state().lines.get(key) {
+            bar.set_message(stage.text());
+        }
+    }
+
+    /// A file is through, or stuck.
+    pub(crate) fn end(&self, key: &str, through: bool) {
+        let mut state = self.state();
+        state.done += 1;
+        state.stuck += u64::from(!through);
+        if let Some(bar) = state.lines.remove(key) {
+            bar.finish_and_clear();
+        }
+        if let Some(whole) = &self.whole {
+            whole.set_position(state.done);
+        }
+    }
+
+    /// What all of it comes to now: bytes read, bytes a second, messages that wait.
+    pub(crate) fn tell(&self, known: &Known, read: u64, rate: f64, queue: Option<u64>) {
+        let (shown, stuck) = {
+            let state = self.state();
+            (state.lines.len() as u64, state.stuck)
+        };
+        let under_way = known.under_way();
+        let queue = queue.map(|queue| format!(", {queue} in the queue")).unwrap_or_default();
+        let stuck = if stuck > 0 { format!(", {stuck} stuck") } else { String::new() };
+        let read = bytes(read as f64);
+        let text = format!("{read}, {}/s, {under_way} under way{queue}{stuck}", bytes(rate));
+        match &self.whole {
+            Some(whole) if under_way > shown && shown > 0 => {
+                whole.set_message(format!("{text} ({shown} of them shown)"));
+            }
+            Some(whole) => whole.set_message(text),
+            None => {}
+        }
+    }
+
+    /// A plain line, where nothing is drawn.
+    pub(crate) fn say(&self, known: &Known, read: u64, rate: f64, queue: Option<u64>) {
+        if self.whole.is_some() {
+            return;
+        }
+        let state = self.state();
+        let of = self.files.map(|files| format!(" of {files}")).unwrap_or_default();
+        let queue = queue.map(|queue| format!(", {queue} in the queue")).unwrap_or_default();
+        let stuck = if state.stuck > 0 { format!(", {} stuck", state.stuck) } else { String::new() };
+        self.terminal.note(&format!(
+            "{}: {}{of} files, {}, {}/s, {} under way{queue}{stuck}",
+            duration(known.elapsed().as_secs_f64()),
+            state.done,
+            bytes(read as f64),
+            bytes(rate),
+            known.under_way(),
+        ));
+    }
+}
+
+impl Drop for Progress {
+    /// The result follows and says it all again.
+    fn drop(&mut self) {
+        for bar in self.state().lines.values().chain(&self.whole) {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What the crate as a whole must hold.
+
+mod generated;
+mod places;
+mod run;
+mod sampled;

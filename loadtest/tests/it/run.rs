@@ -1,0 +1,102 @@
+//! `loadtest run` from outside, on the simulated system.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use loadtest::report::compare;
+use loadtest::report::document::Run;
+
+fn loadtest(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(arguments).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT").stdin(Stdio::null());
+    command
+}
+
+/// The document on standard output, once the exit code is as expected.
+fn document(output: &Output, code: i32) -> Run {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn every_row_of_dirty_files_is_accounted_for_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (page, table, kept) = (path("out.html"), path("files.csv"), path("run.json"));
+    let sent =
+        ["run", "--target", "sim", "--files", "5", "--concurrency", "2", "--size", "2MiB", "--dirty", "0.01"];
+    let reports = ["--report", &page, "--csv", &table, "--json"];
+    let output = loadtest(&sent).args(reports).output().unwrap();
+    let run = document(&output, 0);
+    assert!(run.verdict.clean && run.verdict.problems.is_empty());
+    assert_eq!((run.totals.files, run.files.len()), (5, 5));
+    assert!(run.files.iter().all(|file| file.accounted && file.catalogue_seconds.is_some()));
+    let totals = run.totals;
+    assert!(totals.rows_rejected > 100 && totals.rows_in == totals.rows_out + totals.rows_rejected);
+    assert!(totals.peak_memory_bytes > 0 && !run.samples.is_empty());
+    assert_eq!(run.traces.len(), 3);
+    let names: Vec<&str> = run.traces[0].spans.iter().map(|span| span.name.as_str()).collect();
+    assert!(
+        names.contains(&"upload") && names.contains(&"transfer") && names.contains(&"catalogue"),
+        "{names:?}"
+    );
+
+    assert!(text(Path::new(&page)).contains("every row accounted for"));
+    assert_eq!(text(Path::new(&table)).lines().count(), 6);
+    std::fs::write(&kept, &output.stdout).unwrap();
+    let again = loadtest(&["report", &kept]).output().unwrap();
+    assert_eq!(String::from_utf8(again.stdout).unwrap().trim_end(), text(Path::new(&page)).trim_end());
+    let compared = loadtest(&["compare", &kept, &kept]).output().unwrap();
+    assert_eq!(String::from_utf8(compared.stdout).unwrap().trim_end(), compare::text(&run, &run).trim_end());
+}
+
+#[test]
+fn whatever_goes_wrong_on_the_wire_every_row_is_accounted_for() {
+    let faults = "unavailable=0.05,lost=0.03,torn=0.05,slow=0.02,duplicate=0.5,disorder=0.5";
+    let sent =
+        ["run", "--target", "sim", "--files", "8", "--concurrency", "3", "--size", "1MiB", "--dirty", "0.01"];
+    let output = loadtest(&sent).args(["--chaos", faults, "--json"]).output().unwrap();
+    let run = document(&output, 0);
+    assert!(run.verdict.clean && run.verdict.open_uploads == 0);
+    for fault in ["unavailable", "lost", "torn", "duplicate", "disorder"] {
+        assert!(run.faults.get(fault).is_some_and(|injected| *injected > 0), "{fault}: {:?}", run.faults);
+    }
+    let repeats = run.repeats.unwrap();
+    assert!(repeats.republished + repeats.superseded + repeats.done_before > 0, "{repeats:?}");
+}
+
+#[test]
+fn an_interrupted_run_reports_of_what_was_through() {
+    let sent = ["run", "--target", "sim", "--rate", "3", "--duration", "1h", "--size", "100KB", "--json"];
+    let mut child = loadtest(&sent).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A plain line, as there is no terminal.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(" files, "))).unwrap().unwrap();
+    assert!(line.contains(" under way"), "{line}");
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
+    let output = child.wait_with_output().unwrap();
+    rest.join().unwrap();
+    let run = document(&output, 0);
+    assert!(run.interrupted && run.verdict.clean && run.totals.files > 0);
+}
+
+#[test]
+fn wrong_usage_has_its_exit_code() {
+    for arguments in
+        [&["run", "--target", "stage"][..], &["run", "--chaos", "flood=1"], &["run", "--files", "0"]]
+    {
+        let output = loadtest(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let output = loadtest(&["compare", "absent.json", "absent.json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("read absent.json"));
+}
