@@ -246,8 +246,7 @@ impl Work<'_> {
         let object = ObjectRef::new(self.bucket, &self.event.data.receipt_object.key);
         match document::read::<Receipt>(self.store, &object).await {
             Ok(found) => Ok(found.is_some_and(|Document { value: receipt, .. }| {
-                receipt.event_id == self.event.id
-                    && (receipt.status == Status::Failed || receipt.adds_up())
+                receipt.event_id == self.event.id && (receipt.status == Status::Failed || receipt.adds_up())
             })),
             Err(DocumentError::Unreadable(_)) => Ok(false),
             Err(DocumentError::Store(error)) => Err(error.into()),

@@ -157,7 +157,9 @@ async fn attempt(
     let mut attempt = if is_same { receipt.attempt + 1 } else { 0 };
     while is_claimed(store, bucket, source, &receipt.recipe.sha256, attempt).await? {
         if !again {
-            bail!("it was processed before, and another version after it: --again processes it in that one's place");
+            bail!(
+                "it was processed before, and another version after it: --again processes it in that one's place"
+            );
         }
         attempt += 1;
     }

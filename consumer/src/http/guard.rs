@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn this_machine_is_told_from_a_network_of_ones_own() {
-        for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::", "fe80::1", "::ffff:127.0.0.1"] {
+        for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::", "fe80::1", "::ffff:127.0.0.1"]
+        {
             assert!(is_of_this_machine(address.parse().unwrap()), "{address}");
         }
         for address in ["10.0.0.1", "192.168.0.1", "fd00::1", "1.1.1.1", "2600:1f18::1"] {

@@ -88,7 +88,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_allowed_name_leads_to_a_network_and_an_allowed_address_to_itself() {
-        let allowed = Allowed::new(["hooks.internal".to_owned(), "169.254.1.1".to_owned(), "[::1]".to_owned()]);
+        let allowed =
+            Allowed::new(["hooks.internal".to_owned(), "169.254.1.1".to_owned(), "[::1]".to_owned()]);
         let may = async |host: &str, says| addresses(&Says(says), &allowed, host, 80).await.is_ok();
         assert!(may("hooks.internal", "10.0.0.1 fd00::1 1.1.1.1").await);
         for inside in ["127.0.0.1", "169.254.169.254", "10.0.0.1 ::1", "fe80::1", "::ffff:127.0.0.1"] {

@@ -81,11 +81,7 @@ impl Chaos {
     }
 
     /// The same, received so often.
-    pub(crate) async fn deliver_received(
-        self: &Arc<Self>,
-        event: &FileEvent,
-        receives: u32,
-    ) -> Option<bool> {
+    pub(crate) async fn deliver_received(self: &Arc<Self>, event: &FileEvent, receives: u32) -> Option<bool> {
         self.deliver_record(received("m1", event, receives)).await
     }
 

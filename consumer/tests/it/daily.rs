@@ -49,7 +49,8 @@ async fn a_days_files_are_summed_up_once() {
 #[tokio::test]
 async fn while_another_is_at_it_a_digest_is_not_taken_for_sent() {
     let world = world().await;
-    let held = json!({ "event_id": "digest-2026-11-23", "owner": "another", "expires_at": "2099-01-01T00:00:00Z" });
+    let held =
+        json!({ "event_id": "digest-2026-11-23", "owner": "another", "expires_at": "2099-01-01T00:00:00Z" });
     let object = ObjectRef::new(OUT, "claims/digest-2026-11-23.json");
     world.write(&object, held.to_string().into_bytes(), Default::default()).await;
     assert_eq!(ask(&world, ASKED).await.unwrap_err(), "send the digest", "Lambda tries again");

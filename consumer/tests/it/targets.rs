@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::contract::{CatalogStatus, ObjectRef, clean_key};
-use consumer::dead_letter::REASON;
 use common::store::Store;
 use consumer::Invocation;
+use consumer::dead_letter::REASON;
 use consumer::notify::{
     Builder, Live, LoadError, Notice, NoticeKind, Notifications, Notifier, SendError, Target,
 };

@@ -96,7 +96,8 @@ async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (dead, failures): (Vec<&Letter>, Vec<&Letter>) =
         wanted.iter().partition(|letter| letter.queue_name() == DEAD_LETTERS);
     // SQS's own task does not lose one even if this machine does; but it moves all that lies there, seen or not.
-    let is_all = args.ids.is_empty() && is_whole && kept.iter().all(|(letter, _)| letter.queue_name() != DEAD_LETTERS);
+    let is_all =
+        args.ids.is_empty() && is_whole && kept.iter().all(|(letter, _)| letter.queue_name() != DEAD_LETTERS);
     if is_all && !dead.is_empty() && move_all(&deployed).await? {
         for letter in &dead {
             report.add(letter, "moving", None)?;
@@ -111,10 +112,7 @@ async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 const DEAD_LETTERS: &str = "dead-letters";
 
 /// What stays, and why; and what does not. Nothing but a record of Lambda's can be told to Lambda, whoever insists.
-fn sort(
-    letters: impl Iterator<Item = Letter>,
-    force: bool,
-) -> (Vec<(Letter, &'static str)>, Vec<Letter>) {
+fn sort(letters: impl Iterator<Item = Letter>, force: bool) -> (Vec<(Letter, &'static str)>, Vec<Letter>) {
     let (mut kept, mut wanted) = (Vec::new(), Vec::new());
     for letter in letters {
         let may_be_forced = letter.queue_name() == DEAD_LETTERS || letter.request().is_some();
@@ -209,7 +207,11 @@ async fn hand_on(
         report.terminal.note(&format!("{held} messages that stay are hidden for {seconds} s more"));
     }
     for letter in missing.into_values() {
-        report.add(letter, "failed", Some("it is not in the queue any more, or somebody else has it".into()))?;
+        report.add(
+            letter,
+            "failed",
+            Some("it is not in the queue any more, or somebody else has it".into()),
+        )?;
     }
     Ok(())
 }
