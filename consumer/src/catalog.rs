@@ -93,7 +93,8 @@ mod tests {
         let store = MemoryStore::new();
         for key in keys {
             let object = ObjectRef::new("out", key);
-            let new = NewObject { object, content_type: "text/plain", metadata: Default::default() };
+            let new =
+                NewObject { object, content_type: "text/plain", metadata: std::collections::BTreeMap::new() };
             let payload = Payload::new(ENTRY.as_bytes().to_vec().into());
             store.put(&new, payload, &Condition::Always).await.unwrap();
         }

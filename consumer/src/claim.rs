@@ -36,15 +36,6 @@ struct Stored {
     done: Option<String>,
 }
 
-/// What came of asking for a claim.
-#[derive(Debug)]
-pub(crate) enum Taken {
-    /// It is ours.
-    Ours(Held),
-    /// There is nothing to do any more.
-    Done,
-}
-
 /// A claim that is ours.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -113,8 +104,12 @@ fn look(found: Option<&Claim>, owner: &str, now: Timestamp) -> Seen {
     }
 }
 
-/// Takes the claim, or says who has it. `claim.owner` must be of this attempt and no other.
-pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Result<Taken, MessageError> {
+/// Takes the claim, or says who has it; nothing where the work is done. `claim.owner` must be of this attempt and no other.
+pub(crate) async fn take(
+    store: &dyn Store,
+    bucket: &str,
+    claim: Claim,
+) -> Result<Option<Held>, MessageError> {
     let object = ObjectRef::new(bucket, claim_key(&claim.event_id));
     let mut stored = Stored { claim, sent: BTreeSet::new(), done: None };
     let mut condition = Condition::IfAbsent;
@@ -122,7 +117,7 @@ pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Resul
     loop {
         let taken_over = condition != Condition::IfAbsent;
         let error = match document::write(store, &object, &stored, &condition).await {
-            Ok(written) => return Ok(Taken::Ours(Held { object, stored, etag: written.etag, taken_over })),
+            Ok(written) => return Ok(Some(Held { object, stored, etag: written.etag, taken_over })),
             Err(error) => error,
         };
         if !may_be_decided_by_looking(&error) || round == ROUNDS {
@@ -131,12 +126,12 @@ pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Resul
         round += 1;
         let found: Option<Document<Stored>> = document::read(store, &object).await?;
         if is_done(store, bucket, found.as_ref().and_then(|found| found.value.done.as_deref())).await? {
-            return Ok(Taken::Done);
+            return Ok(None);
         }
         let claim = found.as_ref().map(|found| &found.value.claim);
         match (look(claim, &stored.claim.owner, Timestamp::now()), found) {
             (Seen::Ours, Some(found)) => {
-                return Ok(Taken::Ours(Held { object, stored, etag: found.etag, taken_over }));
+                return Ok(Some(Held { object, stored, etag: found.etag, taken_over }));
             }
             (Seen::Expired, Some(found)) => {
                 stored.sent = found.value.sent;
@@ -182,8 +177,8 @@ mod tests {
 
     async fn take_by(store: &dyn Store, owner: &str, lasts: Duration) -> Result<Held, MessageError> {
         match take(store, "out", claim(owner, lasts)).await? {
-            Taken::Ours(held) => Ok(held),
-            Taken::Done => panic!("it is done"),
+            Some(held) => Ok(held),
+            None => panic!("it is done"),
         }
     }
 
@@ -194,11 +189,11 @@ mod tests {
         document::write(&store, &record, &"entry", &Condition::Always).await.unwrap();
         let held = take_by(&store, "a", MINUTE).await.unwrap();
         held.finish(&store, Some(record.key.clone())).await;
-        assert!(matches!(take(&store, "out", claim("b", MINUTE)).await.unwrap(), Taken::Done));
+        assert!(take(&store, "out", claim("b", MINUTE)).await.unwrap().is_none());
         store.delete("out", &record.key);
         let held = take_by(&store, "b", MINUTE).await.unwrap();
         held.finish(&store, None).await;
-        assert!(matches!(take(&store, "out", claim("c", MINUTE)).await.unwrap(), Taken::Done));
+        assert!(take(&store, "out", claim("c", MINUTE)).await.unwrap().is_none());
     }
 
     #[test]

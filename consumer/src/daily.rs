@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
-use crate::claim::{self, Taken};
+use crate::claim;
 use crate::digest::{self, Digest};
 use crate::error::MessageError;
 use crate::handler::Consumer;
@@ -65,10 +65,7 @@ pub(crate) async fn send(
         expires_at: invocation.claim_until(now, consumer.claim_lease),
     };
     let (store, bucket) = (&*consumer.store, &consumer.output_bucket);
-    let mut held = match claim::take(store, bucket, claim).await? {
-        Taken::Done => return Ok(Sent::Before),
-        Taken::Ours(held) => held,
-    };
+    let Some(mut held) = claim::take(store, bucket, claim).await? else { return Ok(Sent::Before) };
     let end = invocation.ends(now).map(|ends| ends.telling);
     let within = invocation.time_left(now).map(|left| left.saturating_sub(TIME_TO_TELL).max(left / 2));
     let sent = async {

@@ -31,7 +31,7 @@ use opentelemetry::{Context, KeyValue, TraceId};
 use tokio::time::Instant;
 
 use crate::catalog;
-use crate::claim::{self, Held, Taken};
+use crate::claim::{self, Held};
 use crate::dead_letter;
 use crate::error::MessageError;
 use crate::invocation::Ends;
@@ -110,7 +110,7 @@ impl Work<'_> {
             owner: self.owner.clone(),
             expires_at: self.claim_until,
         };
-        let Taken::Ours(mut held) = claim::take(self.store, self.bucket, claim).await? else {
+        let Some(mut held) = claim::take(self.store, self.bucket, claim).await? else {
             return Ok(Done::Before);
         };
         let acting = self.ends.map(|ends| ends.acting);

@@ -2,7 +2,7 @@
 //!
 //! The message itself first: one that contradicts itself can never have been right. Then the receipt is read again: it is
 //! the commit, and the message may be old. What it says is compared with the message and, object by object, with what the
-//! store says: size, checksum, ETag, and the version of the source that the object was made from.
+//! store says: size, checksum, `ETag`, and the version of the source that the object was made from.
 
 use common::contract::{
     FileEvent, META_EVENT_ID, META_SOURCE_VERSION, ObjectRef, Output, Receipt, Rejects, Source, Status,

@@ -35,7 +35,7 @@ newest one's place, so it needs --again.";
 pub struct Args {
     #[command(flatten)]
     stage: StageArgs,
-    /// Files of the stage's input bucket: s3://bucket/key
+    /// Files of the stage's input bucket: `s3://bucket/key`
     #[arg(required = true, value_name = "S3-URL")]
     files: Vec<String>,
     /// Process them again, even if they were processed
@@ -63,7 +63,7 @@ struct Replayed {
 /// Replays the files.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let files: Vec<ObjectRef> = args.files.iter().map(|url| object(url)).collect::<Result<_, _>>()?;
-    unless_interrupted(replay(&args, &files, terminal)).await
+    Box::pin(unless_interrupted(replay(&args, &files, terminal))).await
 }
 
 async fn replay(args: &Args, files: &[ObjectRef], terminal: &Terminal) -> anyhow::Result<Ending> {
@@ -118,12 +118,9 @@ async fn one(deployed: &Deployed, file: &ObjectRef, again: bool) -> anyhow::Resu
         size: found.size,
         sequencer: None,
     };
-    let is_newest = match &file.version_id {
-        None => true,
-        Some(_) => {
-            let newest = deployed.store.head(&ObjectRef::new(&file.bucket, &file.key)).await?;
-            newest.is_some_and(|newest| newest.version_id == version_id)
-        }
+    let is_newest = file.version_id.is_none() || {
+        let newest = deployed.store.head(&ObjectRef::new(&file.bucket, &file.key)).await?;
+        newest.is_some_and(|newest| newest.version_id == version_id)
     };
     let receipt = receipt(deployed, file).await?;
     let claims = (&*deployed.store as &dyn Store, deployed.outputs.output_bucket.as_str());

@@ -1,4 +1,4 @@
-//! A bus of EventBridge: programs that react.
+//! A bus of `EventBridge`: programs that react.
 
 use async_trait::async_trait;
 use aws_sdk_eventbridge::error::ProvideErrorMetadata as _;

@@ -49,7 +49,7 @@ struct TargetEntry {
     slack: Option<String>,
     /// Name or ARN of the secret that holds that URL.
     slack_secret: Option<String>,
-    /// Name or ARN of an EventBridge bus.
+    /// Name or ARN of an `EventBridge` bus.
     eventbridge: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! The digest.
 
+use std::collections::BTreeMap;
+
 use common::contract::ObjectRef;
 use consumer::Invocation;
 use jiff::Timestamp;
@@ -52,7 +54,7 @@ async fn while_another_is_at_it_a_digest_is_not_taken_for_sent() {
     let held =
         json!({ "event_id": "digest-2026-11-23", "owner": "another", "expires_at": "2099-01-01T00:00:00Z" });
     let object = ObjectRef::new(OUT, "claims/digest-2026-11-23.json");
-    world.write(&object, held.to_string().into_bytes(), Default::default()).await;
+    world.write(&object, held.to_string().into_bytes(), BTreeMap::new()).await;
     assert_eq!(ask(&world, ASKED).await.unwrap_err(), "send the digest", "Lambda tries again");
     world.expire_claims().await;
     assert_eq!(ask(&world, ASKED).await.unwrap(), json!({ "digest": "now" }), "the other died");
@@ -83,7 +85,7 @@ async fn an_entry_that_can_not_be_read_is_not_left_out_in_silence() {
     let world = world().await;
     let key = world.store.keys("out-bucket", "catalog/").remove(0);
     let object = common::contract::ObjectRef::new("out-bucket", key);
-    world.write(&object, b"{".to_vec(), Default::default()).await;
+    world.write(&object, b"{".to_vec(), BTreeMap::new()).await;
     assert_eq!(ask(&world, ASKED).await.unwrap_err(), "send the digest");
     assert_eq!(world.topic.messages().len(), 1, "only the failure's alert");
 }

@@ -68,8 +68,11 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         let world = World::default();
         let event = world.processed("in/a.csv", "v1").await;
         let record = spoilt(&event, pointer, value);
-        let response =
-            world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
+        let response = world
+            .consumer()
+            .handle(batch(std::slice::from_ref(&record)), &Invocation::default())
+            .await
+            .unwrap();
         assert!(failures(&response).is_empty(), "{pointer}: it does not come back");
         let [(url, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
         assert_eq!((url.as_str(), letter.body.as_str()), (DLQ, record["body"].as_str().unwrap()));

@@ -1,5 +1,6 @@
 //! Who is told of what.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,9 +37,10 @@ impl Target for Listener {
             refuses
         };
         if refuses {
-            return Err(match self.is_permanent.load(Ordering::SeqCst) {
-                true => SendError::permanent("refused: injected"),
-                false => SendError::transient("refused: injected"),
+            return Err(if self.is_permanent.load(Ordering::SeqCst) {
+                SendError::permanent("refused: injected")
+            } else {
+                SendError::transient("refused: injected")
             });
         }
         if self.hangs.load(Ordering::SeqCst) {
@@ -210,14 +212,14 @@ async fn rules_that_can_not_be_followed_keep_the_function_from_starting() {
     assert!(matches!(refusal(&world, "s3://config").await, LoadError::Place));
     assert!(matches!(refusal(&world, "/nowhere/notifications.yml").await, LoadError::File { .. }));
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::Store(_)));
-    world.write(&object, b"rules: [{to: [nobody]}]".to_vec(), Default::default()).await;
+    world.write(&object, b"rules: [{to: [nobody]}]".to_vec(), BTreeMap::new()).await;
     let said = refusal(&world, "s3://config/notifications.yml").await.to_string();
     assert!(said.starts_with("s3://config/notifications.yml:1:15: there is no target `nobody`"), "{said}");
-    world.write(&object, vec![b' '; 300_000], Default::default()).await;
+    world.write(&object, vec![b' '; 300_000], BTreeMap::new()).await;
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::NotText { .. }));
-    world.write(&object, b"\xff".to_vec(), Default::default()).await;
+    world.write(&object, b"\xff".to_vec(), BTreeMap::new()).await;
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::NotText { .. }));
-    world.write(&object, b"rules: []".to_vec(), Default::default()).await;
+    world.write(&object, b"rules: []".to_vec(), BTreeMap::new()).await;
     let store: Arc<dyn Store> = world.store.clone();
     assert!(Live::load(Some("s3://config/notifications.yml"), store, builder()).await.is_ok());
 }

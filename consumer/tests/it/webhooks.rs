@@ -21,10 +21,13 @@ use crate::world::World;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// A request's headers and body.
+type Received = (BTreeMap<String, String>, String);
+
 /// Somebody's server: it keeps what it is sent and gives the answers that it was told, the last one again and again.
 struct Receiver {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<(BTreeMap<String, String>, String)>>>,
+    requests: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {

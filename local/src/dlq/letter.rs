@@ -65,9 +65,9 @@ impl Letter {
             receipt_handle: message.receipt_handle.unwrap_or_default(),
         };
         if which == Which::Failures {
-            letter.read_failure()
+            letter.read_failure();
         } else {
-            letter.read_dead_letter()
+            letter.read_dead_letter();
         }
         letter
     }
@@ -124,10 +124,9 @@ impl Letter {
     pub(super) fn kept_because(&self) -> Option<&'static str> {
         match (self.queue, self.file.is_some(), self.is_final()) {
             ("failures", ..) if self.request().is_none() => Some("it is no record of Lambda's"),
-            ("failures", ..) => None,
-            (_, false, _) => Some("it is no event of Penstock's"),
-            (_, true, true) => Some("its event is done, so to put it back has no effect"),
-            (_, true, false) => None,
+            ("dead-letters", false, _) => Some("it is no event of Penstock's"),
+            ("dead-letters", true, true) => Some("its event is done, so to put it back has no effect"),
+            _ => None,
         }
     }
 

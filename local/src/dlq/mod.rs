@@ -86,8 +86,8 @@ struct ShowArgs {
 /// Does what the command line asks.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     match args.command {
-        Command::List(args) => unless_interrupted(list(&args, terminal)).await?,
-        Command::Show(args) => unless_interrupted(show(&args, terminal)).await?,
+        Command::List(args) => Box::pin(unless_interrupted(list(&args, terminal))).await?,
+        Command::Show(args) => Box::pin(unless_interrupted(show(&args, terminal))).await?,
         Command::Redrive(args) => return Box::pin(redrive::run(args, terminal)).await,
     }
     Ok(Ending::Done)

@@ -29,6 +29,7 @@ Examples:
 /// Which messages.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(super) struct Args {
     #[command(flatten)]
     stage: StageArgs,
@@ -63,7 +64,7 @@ struct Redriven {
 }
 
 pub(super) async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
-    unless_interrupted(redrive(&args, terminal)).await
+    Box::pin(unless_interrupted(redrive(&args, terminal))).await
 }
 
 async fn redrive(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
