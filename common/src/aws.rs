@@ -41,6 +41,16 @@ fn time_outs() -> TimeoutConfig {
         .build()
 }
 
+/// The same for a function whose requests are all small, and which has seconds: one that hangs is given up while there is
+/// time to say so.
+pub fn with_short_time_outs(config: &aws_config::SdkConfig) -> aws_config::SdkConfig {
+    let time_outs = time_outs().to_builder();
+    let time_outs = time_outs.connect_timeout(Duration::from_secs(2)).read_timeout(Duration::from_secs(4));
+    let time_outs = time_outs.operation_attempt_timeout(Duration::from_secs(4));
+    let time_outs = time_outs.operation_timeout(Duration::from_secs(8)).build();
+    config.to_builder().timeout_config(time_outs).build()
+}
+
 /// An S3 client that finds buckets by path where a local endpoint is set: no DNS there knows bucket names.
 pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let mut builder = aws_sdk_s3::config::Builder::from(config);

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_sdk_sns::types::MessageAttributeValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -32,12 +33,39 @@ pub struct PublishError {
     topic: String,
     #[source]
     source: Box<dyn Error + Send + Sync>,
+    is_refusal: bool,
+}
+
+/// Whether an error's code says that a service will not take a message, however often it is sent: until somebody mends
+/// a policy, a key, or a name.
+pub fn is_refusal(code: Option<&str>) -> bool {
+    let refusals = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "InvalidParameter",
+        "InvalidParameterException",
+        "KMSAccessDenied",
+        "KMSAccessDeniedException",
+        "KMSNotFound",
+        "KMSNotFoundException",
+        "NotFound",
+        "NotFoundException",
+        "ResourceNotFoundException",
+        "ValidationException",
+    ];
+    code.is_some_and(|code| refusals.contains(&code))
 }
 
 impl PublishError {
     /// The topic's name, and why it did not take the message.
     pub fn new(topic: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { topic: topic.into(), source: source.into() }
+        Self { topic: topic.into(), source: source.into(), is_refusal: false }
+    }
+
+    /// Whether the same message may be taken when it is published again.
+    pub fn is_transient(&self) -> bool {
+        !self.is_refusal
     }
 }
 
@@ -118,7 +146,11 @@ impl Topic for SnsTopic {
                 request.headers_mut().insert(trace::XRAY_HEADER, header.clone());
             }
         });
-        let published = request.send().await.map_err(|error| self.error(error))?;
+        let published = request.send().await;
+        let published = published.map_err(|error| {
+            let is_refusal = is_refusal(error.code());
+            PublishError { is_refusal, ..self.error(error) }
+        })?;
         Ok(published.message_id.unwrap_or_default())
     }
 }

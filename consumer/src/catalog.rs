@@ -42,10 +42,12 @@ pub async fn days(lister: &dyn List, bucket: &str, since: Option<Date>) -> Resul
     let mut after = since.map(prefix).unwrap_or_default();
     loop {
         let page = lister.list(bucket, PREFIX, &after).await?;
-        let Some(day) = page.first().and_then(|key| day(key)) else { return Ok(days) };
-        days.push(day);
-        // The next day's entries come after everything that begins with this day.
-        after = format!("{}\u{ff}", prefix(day));
+        let Some(key) = page.first() else { return Ok(days) };
+        let folder = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).map(|(folder, _)| folder);
+        // What is no day's was put there by somebody else.
+        days.extend(folder.and_then(|folder| folder.parse::<Date>().ok()));
+        // The next folder's entries come after everything that lies in this one.
+        after = folder.map_or_else(|| key.clone(), |folder| format!("{PREFIX}{folder}/\u{ff}"));
     }
 }
 
@@ -79,10 +81,6 @@ fn prefix(day: Date) -> String {
     format!("{PREFIX}{day}/")
 }
 
-fn day(key: &str) -> Option<Date> {
-    key.strip_prefix(PREFIX)?.split('/').next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use common::store::{MemoryStore, NewObject, Payload};
@@ -95,7 +93,8 @@ mod tests {
         let store = MemoryStore::new();
         for key in keys {
             let object = ObjectRef::new("out", key);
-            let new = NewObject { object, content_type: "text/plain", metadata: Default::default() };
+            let new =
+                NewObject { object, content_type: "text/plain", metadata: std::collections::BTreeMap::new() };
             let payload = Payload::new(ENTRY.as_bytes().to_vec().into());
             store.put(&new, payload, &Condition::Always).await.unwrap();
         }
@@ -107,6 +106,9 @@ mod tests {
         let mut keys: Vec<String> =
             (0..25).map(|number| format!("catalog/dt=2026-11-23/{number:032x}.json")).collect();
         keys.push("catalog/dt=2026-11-21/0.json".into());
+        keys.push("catalog/dt=2026-11-20".into());
+        keys.push("catalog/dt=2026-11-22-old/0.json".into());
+        keys.push("catalog/dt=/0.json".into());
         keys.push("catalog/dt=2026-12-01/0.json".into());
         keys.push("catalogue/dt=2026-12-02/0.json".into());
         let store = catalogued(&keys).await;

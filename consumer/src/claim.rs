@@ -4,9 +4,9 @@
 //! ended, so a crash blocks an event for no longer than that; a message that failed in good order gives its claim
 //! back, so that its next receive need not wait.
 //!
-//! A claim whose work was done stays. The catalogue entry answers every repeat from then on, so nobody reads the
-//! claim again; and to delete it would open a gap for whoever looked for the entry just before it was written. The
-//! bucket's lifecycle removes it.
+//! A claim whose work was done stays, and says where that was recorded. The catalogue entry answers every repeat that
+//! looks for it under the same day; the claim answers the others. To delete it would open a gap for whoever looked for
+//! the entry just before it was written. The bucket's lifecycle removes it.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +31,9 @@ struct Stored {
     /// What surely was sent already, so that whoever comes next doesn't send it again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     sent: BTreeSet<String>,
+    /// The key of what records that the work is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done: Option<String>,
 }
 
 /// A claim that is ours.
@@ -54,14 +57,21 @@ impl Held {
         self.stored.sent.insert(what);
     }
 
-    /// Keeps the claim beyond the invocation: what was done is recorded nowhere else.
-    pub(crate) async fn keep(mut self, store: &dyn Store, until: Timestamp) {
-        self.stored.claim.expires_at = until;
+    /// Says that the work is done, and which object records it; without one the claim itself does. Where that fails, the
+    /// record still answers whoever looks for it.
+    pub(crate) async fn finish(mut self, store: &dyn Store, record: Option<String>) {
+        self.stored.done = Some(record.unwrap_or_else(|| self.object.key.clone()));
+        self.stored.claim.expires_at = Timestamp::now();
         if let Err(error) =
             document::write(store, &self.object, &self.stored, &Condition::IfMatch(self.etag)).await
         {
-            tracing::warn!(error = chain(&error), "the claim could not be kept; it ends by itself");
+            tracing::warn!(error = chain(&error), "the claim could not be marked as done; it ends by itself");
         }
+    }
+
+    /// Forgets what was sent: all of it is to be sent again.
+    pub(crate) fn forget(&mut self) {
+        self.stored.sent.clear();
     }
 
     /// Gives the claim back, and with it what is known of what was sent. Where that fails the claim ends by itself.
@@ -94,16 +104,20 @@ fn look(found: Option<&Claim>, owner: &str, now: Timestamp) -> Seen {
     }
 }
 
-/// Takes the claim, or says who has it. `claim.owner` must be of this attempt and no other.
-pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Result<Held, MessageError> {
+/// Takes the claim, or says who has it; nothing where the work is done. `claim.owner` must be of this attempt and no other.
+pub(crate) async fn take(
+    store: &dyn Store,
+    bucket: &str,
+    claim: Claim,
+) -> Result<Option<Held>, MessageError> {
     let object = ObjectRef::new(bucket, claim_key(&claim.event_id));
-    let mut stored = Stored { claim, sent: BTreeSet::new() };
+    let mut stored = Stored { claim, sent: BTreeSet::new(), done: None };
     let mut condition = Condition::IfAbsent;
     let mut round = 1;
     loop {
         let taken_over = condition != Condition::IfAbsent;
         let error = match document::write(store, &object, &stored, &condition).await {
-            Ok(written) => return Ok(Held { object, stored, etag: written.etag, taken_over }),
+            Ok(written) => return Ok(Some(Held { object, stored, etag: written.etag, taken_over })),
             Err(error) => error,
         };
         if !may_be_decided_by_looking(&error) || round == ROUNDS {
@@ -111,9 +125,14 @@ pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Resul
         }
         round += 1;
         let found: Option<Document<Stored>> = document::read(store, &object).await?;
+        if is_done(store, bucket, found.as_ref().and_then(|found| found.value.done.as_deref())).await? {
+            return Ok(None);
+        }
         let claim = found.as_ref().map(|found| &found.value.claim);
         match (look(claim, &stored.claim.owner, Timestamp::now()), found) {
-            (Seen::Ours, Some(found)) => return Ok(Held { object, stored, etag: found.etag, taken_over }),
+            (Seen::Ours, Some(found)) => {
+                return Ok(Some(Held { object, stored, etag: found.etag, taken_over }));
+            }
             (Seen::Expired, Some(found)) => {
                 stored.sent = found.value.sent;
                 condition = Condition::IfMatch(found.etag);
@@ -126,6 +145,12 @@ pub(crate) async fn take(store: &dyn Store, bucket: &str, claim: Claim) -> Resul
             _ => condition = Condition::IfAbsent,
         }
     }
+}
+
+/// Whether what records that the work is done is there: whoever removes it wants the work done again.
+async fn is_done(store: &dyn Store, bucket: &str, record: Option<&str>) -> Result<bool, StoreError> {
+    let Some(record) = record else { return Ok(false) };
+    Ok(store.head(&ObjectRef::new(bucket, record)).await?.is_some())
 }
 
 /// Whether a failed write left the question open who has the claim: it was refused for somebody else's, or its
@@ -151,7 +176,24 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     async fn take_by(store: &dyn Store, owner: &str, lasts: Duration) -> Result<Held, MessageError> {
-        take(store, "out", claim(owner, lasts)).await
+        match take(store, "out", claim(owner, lasts)).await? {
+            Some(held) => Ok(held),
+            None => panic!("it is done"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_done_stays_done_for_as_long_as_its_record_is_there() {
+        let store = MemoryStore::new();
+        let record = ObjectRef::new("out", "catalog/dt=2026-11-23/e1.json");
+        document::write(&store, &record, &"entry", &Condition::Always).await.unwrap();
+        let held = take_by(&store, "a", MINUTE).await.unwrap();
+        held.finish(&store, Some(record.key.clone())).await;
+        assert!(take(&store, "out", claim("b", MINUTE)).await.unwrap().is_none());
+        store.delete("out", &record.key);
+        let held = take_by(&store, "b", MINUTE).await.unwrap();
+        held.finish(&store, None).await;
+        assert!(take(&store, "out", claim("c", MINUTE)).await.unwrap().is_none());
     }
 
     #[test]

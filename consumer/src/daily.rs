@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use common::contract::Claim;
-use common::document::DocumentError;
+use futures::future::join_all;
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
 use crate::claim;
@@ -38,7 +38,7 @@ impl Request {
 pub enum Sent {
     /// Everybody who wants it has it.
     Now,
-    /// It had been sent, or is being sent.
+    /// It had been sent.
     Before,
     /// Nobody wants it.
     ToNobody,
@@ -65,32 +65,36 @@ pub(crate) async fn send(
         expires_at: invocation.claim_until(now, consumer.claim_lease),
     };
     let (store, bucket) = (&*consumer.store, &consumer.output_bucket);
-    let mut held = match claim::take(store, bucket, claim).await {
-        Err(MessageError::Busy { .. }) => return Ok(Sent::Before),
-        taken => taken?,
-    };
+    let Some(mut held) = claim::take(store, bucket, claim).await? else { return Ok(Sent::Before) };
+    let end = invocation.ends(now).map(|ends| ends.telling);
     let within = invocation.time_left(now).map(|left| left.saturating_sub(TIME_TO_TELL).max(left / 2));
     let sent = async {
         let digest = Digest::of_day(store, &*consumer.lister, bucket, day, within).await;
-        let notice = digest.map_err(DocumentError::from)?.notice(day, consumer.prices);
+        let digest = digest.map_err(MessageError::from)?;
+        let notice = digest.notice(day, consumer.prices);
+        let unheard: Vec<&str> = readers.into_iter().filter(|reader| !held.was_sent(reader)).collect();
+        let telling = unheard.iter().map(|reader| notifier.tell_before(end, reader, &notice));
         let mut first_error = None;
-        for reader in readers {
-            if held.was_sent(reader) {
-                continue;
-            }
-            match notifier.tell(reader, &notice).await {
-                Ok(()) => held.remember(reader.to_owned()),
+        for (reader, told) in unheard.iter().zip(join_all(telling).await) {
+            match told {
+                Ok(()) => held.remember((*reader).to_owned()),
                 Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
-        first_error.map_or(Ok(()), |error| Err(MessageError::from(error)))
+        first_error.map_or(Ok(digest.is_whole()), |error| Err(MessageError::from(error)))
     };
-    if let Err(error) = sent.await {
-        held.release(store).await;
-        return Err(error);
+    match sent.await {
+        Ok(true) => held.finish(store, None).await,
+        Ok(false) => {
+            tracing::warn!(day = %day, "the digest is of a part of the day: whoever asks for it again gets it again");
+            held.forget();
+            held.release(store).await;
+        }
+        Err(error) => {
+            held.release(store).await;
+            return Err(error);
+        }
     }
-    // Longer than any schedule's repeats.
-    held.keep(store, now.saturating_add(240.hours()).unwrap_or(Timestamp::MAX)).await;
     tracing::info!(day = %day, "the digest is sent");
     Ok(Sent::Now)
 }

@@ -115,6 +115,11 @@ impl Digest {
         }
     }
 
+    /// Whether all of the day's entries were read.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.cut_short
+    }
+
     fn files(&self) -> u64 {
         self.processed + self.failed + self.superseded
     }

@@ -66,10 +66,10 @@ impl MessageError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
+            Self::Notify(error) => error.is_transient(),
             Self::Busy { .. }
             | Self::NoReceipt(_)
             | Self::BeingReplaced(_)
-            | Self::Notify(_)
             | Self::Queue(_)
             | Self::OutOfTime => true,
             Self::NoBody
@@ -81,15 +81,18 @@ impl MessageError {
     }
 
     /// Whether it is known that no further receive can help. An event that can never have been right is one; a file that is
-    /// not as its receipt says may be mended, so it is one only when its last receive (`is_last`) finds it so still, and
-    /// somebody was told.
+    /// not as its receipt says may be mended, so it is one only when it is found so still at its last receives (`is_late`), and
+    /// all were told who can be; somebody who can never be told is the third.
     ///
     /// All else goes by way of the queue's own redrive, which catalogues nothing: once its cause is mended, the message can
     /// be put back, and is done.
-    pub(crate) fn is_final(&self, is_last: bool) -> bool {
+    pub(crate) fn is_final(&self, is_late: bool) -> bool {
         match self {
             Self::Contradiction(_) => true,
-            Self::Mismatch { unsent, .. } => is_last && unsent.is_none(),
+            Self::Mismatch { unsent, .. } => {
+                is_late && !unsent.as_ref().is_some_and(NotifyError::is_transient)
+            }
+            Self::Notify(error) => !error.is_transient(),
             _ => false,
         }
     }

@@ -25,7 +25,7 @@ use crate::delivery::Delivery;
 use crate::error::MessageError;
 use crate::invocation::Invocation;
 use crate::notify::Live;
-use crate::process::{Done, Work};
+use crate::process::{Done, Work, within};
 use crate::spans;
 
 /// Messages at work at once: a usual batch whole, a large one within the function's memory.
@@ -187,19 +187,16 @@ impl Consumer {
             bucket: &self.output_bucket,
             dlq_url: &self.dlq_url,
             record,
-            is_last: spans::receives(record) >= u64::from(self.max_receives),
+            receives: spans::receives(record),
+            max_receives: self.max_receives,
+            ends: invocation.ends(now),
             event: &event,
             trace_id: span.trace_id(),
             // SQS may deliver a message twice at once, even to one invocation: the span tells those apart.
             owner: format!("{message_id}/{}/{}", invocation.request_id, span.span_id()),
             claim_until: invocation.claim_until(now, self.claim_lease),
         };
-        let done = match invocation.time_left(now) {
-            Some(left) => {
-                tokio::time::timeout(left, work.run()).await.unwrap_or(Err(MessageError::OutOfTime))?
-            }
-            None => work.run().await?,
-        };
+        let done = within(work.ends.map(|ends| ends.all), work.run()).await?;
         if done == Done::Before {
             let now = now.as_millisecond();
             (self.emit)(&metrics::duplicate(now, FUNCTION, &event.subject, span.trace_id()));
@@ -233,7 +230,7 @@ fn log_done(done: Done) {
     match done {
         Done::Now(status) => tracing::info!(?status, "catalogued"),
         Done::Before => tracing::info!("done before"),
-        Done::SetAside => tracing::warn!("set aside: it lies in the dead-letter queue with its reason"),
+        Done::SetAside(_) => tracing::warn!("set aside: it lies in the dead-letter queue with its reason"),
     }
 }
 

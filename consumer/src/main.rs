@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let config = ConsumerConfig::from_lookup(config::environment)?;
-    let sdk = aws::sdk_config().await;
+    let sdk = aws::with_short_time_outs(&aws::sdk_config().await);
     let function = config::environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "consumer".into());
     trace::start(&function, &Destination::from_lookup(config::environment), Some(&sdk));
     let s3 = S3Store::new(aws::s3_client(&sdk));

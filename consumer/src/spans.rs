@@ -71,7 +71,7 @@ pub(crate) fn end(
         Ok(Done::Now(CatalogStatus::Failed)) => "failed",
         Ok(Done::Now(CatalogStatus::Superseded)) => "superseded",
         Ok(Done::Before) => "done before",
-        Ok(Done::SetAside) => "set aside",
+        Ok(Done::SetAside(_)) => "set aside",
         Err(MessageError::Busy { .. }) => "busy",
         Err(error) => {
             trace::fail(context, error);
@@ -80,7 +80,7 @@ pub(crate) fn end(
     };
     span.set_attribute(KeyValue::new("penstock.outcome", outcome));
     let is_last = done.is_err() && receives(record) >= u64::from(max_receives);
-    if is_last || matches!(done, Ok(Done::SetAside)) {
+    if is_last || matches!(done, Ok(Done::SetAside(_))) {
         span.add_event("dead letter", vec![count_of("penstock.receive_count", receives(record))]);
     }
     span.end();

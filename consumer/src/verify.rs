@@ -2,7 +2,7 @@
 //!
 //! The message itself first: one that contradicts itself can never have been right. Then the receipt is read again: it is
 //! the commit, and the message may be old. What it says is compared with the message and, object by object, with what the
-//! store says: size, checksum, ETag, and the version of the source that the object was made from.
+//! store says: size, checksum, `ETag`, and the version of the source that the object was made from.
 
 use common::contract::{
     FileEvent, META_EVENT_ID, META_SOURCE_VERSION, ObjectRef, Output, Receipt, Rejects, Source, Status,
@@ -86,6 +86,9 @@ fn impossible(event: &FileEvent, bucket: &str) -> Option<&'static str> {
         Some("its sums don't add up")
     } else if event.data.outputs_total < receipt.outputs.len() as u64 {
         Some("it lists more outputs than it counts")
+    } else if event.time != receipt.timing.finished_at {
+        // The catalogue's day is the event's.
+        Some("its time is not its receipt's")
     } else {
         None
     }
@@ -107,7 +110,9 @@ fn contradiction(event: &FileEvent, receipt: &Receipt) -> Option<String> {
     // the object itself.
     let content = |output: &Output| (output.key.clone(), output.size, output.checksum_crc64nvme.clone());
     let listed = said.outputs.iter().map(content).eq(receipt.outputs.iter().map(content));
-    if receipt.status != said.status {
+    if receipt.timing.finished_at != said.timing.finished_at {
+        Some("the receipt and the event differ in their time".into())
+    } else if receipt.status != said.status {
         Some("the receipt and the event differ in their status".into())
     } else if receipt.counts != said.counts {
         Some("the receipt and the event count rows differently".into())

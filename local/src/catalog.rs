@@ -63,7 +63,7 @@ impl Args {
 /// Lists the entries, a day after the other, each day's in the order of time.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let since = args.first_day(Timestamp::now())?;
-    unless_interrupted(Box::pin(list(&args, since, terminal))).await?;
+    Box::pin(unless_interrupted(list(&args, since, terminal))).await?;
     Ok(Ending::Done)
 }
 

@@ -139,6 +139,11 @@ impl HttpClient {
         tokio::time::timeout(ANSWER_WITHIN, exchange).await.unwrap_or(Err(HttpError::TimedOut { host }))
     }
 
+    /// Whether a URL may be called, as far as that can be told without its host's addresses.
+    pub(crate) fn check(&self, url: &str) -> Result<(), HttpError> {
+        self.place(url).map(drop)
+    }
+
     /// Plain HTTP is for hosts that are allowed by name: it is no way through the internet.
     fn place(&self, url: &str) -> Result<Place, HttpError> {
         let uri: Uri = url.parse().map_err(|_unquoted| HttpError::Url("it is no URL"))?;
@@ -147,6 +152,9 @@ impl HttpClient {
             return Err(HttpError::Url("it has a user's name"));
         }
         let host = authority.host().to_owned();
+        if host.is_empty() {
+            return Err(HttpError::Url("it has no host"));
+        }
         let is_secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if self.allowed.has(&host) => false,

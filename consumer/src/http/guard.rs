@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Blocks of IPv4 that are not the public internet (IANA's special-purpose registry, multicast, and class E).
 const INSIDE_V4: [(Ipv4Addr, u32); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -25,7 +25,7 @@ const INSIDE_V4: [(Ipv4Addr, u32); 15] = [
 /// Of IPv6 only this is the public internet …
 const OUTSIDE_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// … without these: Teredo and other protocols, documentation, 6to4, SRv6.
+/// … without these: Teredo and other protocols, documentation, 6to4, `SRv6`.
 const INSIDE_V6: [(Ipv6Addr, u32); 5] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32),
@@ -33,6 +33,8 @@ const INSIDE_V6: [(Ipv6Addr, u32); 5] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
     (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),
 ];
+
+const LINK_LOCAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
 /// Where a network without IPv4 reaches it: the last 32 bits are the address (RFC 6052).
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
@@ -46,6 +48,21 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             None => is_in(address, OUTSIDE_V6) && !INSIDE_V6.into_iter().any(|block| is_in(address, block)),
         },
     }
+}
+
+/// Whether an address is this machine's or its link's: not even a network of one's own is there.
+pub(super) fn is_of_this_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_of_this_machine_v4(address),
+        IpAddr::V6(address) => match inner(address) {
+            Some(inner) => is_of_this_machine_v4(inner),
+            None => address.is_loopback() || address.is_unspecified() || is_in(address, LINK_LOCAL_V6),
+        },
+    }
+}
+
+fn is_of_this_machine_v4(address: Ipv4Addr) -> bool {
+    address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -125,6 +142,17 @@ mod tests {
             "4000::1",
         ] {
             assert!(!public(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_told_from_a_network_of_ones_own() {
+        for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::", "fe80::1", "::ffff:127.0.0.1"]
+        {
+            assert!(is_of_this_machine(address.parse().unwrap()), "{address}");
+        }
+        for address in ["10.0.0.1", "192.168.0.1", "fd00::1", "1.1.1.1", "2600:1f18::1"] {
+            assert!(!is_of_this_machine(address.parse().unwrap()), "{address}");
         }
     }
 

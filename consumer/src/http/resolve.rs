@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
 
 use super::client::HttpError;
-use super::guard::is_public;
+use super::guard::{is_of_this_machine, is_public};
 
 /// A name server.
 #[async_trait]
@@ -47,7 +47,8 @@ fn canonical(host: &str) -> String {
 }
 
 /// The addresses that may be connected to. One that is inside condemns the name: whoever answers with both wants the
-/// client to choose.
+/// client to choose. A host that is allowed by name may be inside, but on this machine or its link, where the function's
+/// own runtime and its credentials are, only if the name is that address.
 pub(super) async fn addresses(
     resolver: &dyn Resolve,
     allowed: &Allowed,
@@ -61,8 +62,40 @@ pub(super) async fn addresses(
     if addresses.is_empty() {
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
-    if !allowed.has(host) && !addresses.iter().all(|address| is_public(address.ip())) {
+    let is_address = bare.parse::<IpAddr>().is_ok();
+    let may_be_called = |address: &SocketAddr| match address.ip() {
+        ip if allowed.has(host) => is_address || !is_of_this_machine(ip),
+        ip => is_public(ip),
+    };
+    if !addresses.iter().all(may_be_called) {
         return Err(HttpError::Inside { host: host.to_owned() });
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Says(&'static str);
+
+    #[async_trait]
+    impl Resolve for Says {
+        async fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            Ok(self.0.split(' ').map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_allowed_name_leads_to_a_network_and_an_allowed_address_to_itself() {
+        let allowed =
+            Allowed::new(["hooks.internal".to_owned(), "169.254.1.1".to_owned(), "[::1]".to_owned()]);
+        let may = async |host: &str, says| addresses(&Says(says), &allowed, host, 80).await.is_ok();
+        assert!(may("hooks.internal", "10.0.0.1 fd00::1 1.1.1.1").await);
+        for inside in ["127.0.0.1", "169.254.169.254", "10.0.0.1 ::1", "fe80::1", "::ffff:127.0.0.1"] {
+            assert!(!may("hooks.internal", inside).await, "{inside}");
+        }
+        assert!(may("169.254.1.1", "169.254.1.1").await && may("[::1]", "::1").await);
+        assert!(!may("other.internal", "10.0.0.1").await);
+    }
 }

@@ -40,11 +40,11 @@ impl Builder {
     /// Tells whom `notifications` name, through a client of their own for webhooks.
     pub fn build(&self, notifications: Notifications) -> Notifier {
         let client = HttpClient::new(notifications.allowed_hosts.iter().cloned());
-        self.build_with(notifications, Arc::new(client))
+        self.build_with(notifications, &Arc::new(client))
     }
 
     /// The same, with webhooks through `client`.
-    pub fn build_with(&self, notifications: Notifications, client: Arc<HttpClient>) -> Notifier {
+    pub fn build_with(&self, notifications: Notifications, client: &Arc<HttpClient>) -> Notifier {
         let mut notifier = Notifier::silent().with_console(self.console.clone());
         let topic = |arn: &String| {
             Arc::new(SnsTarget::new(Arc::new(SnsTopic::new(self.sns.clone(), arn)) as Arc<dyn Topic>))
@@ -58,7 +58,7 @@ impl Builder {
                 TargetPlan::Bus(bus) => Arc::new(BusTarget::new(self.eventbridge.clone(), bus.clone())),
                 TargetPlan::Webhook(webhook) => {
                     let secrets = Arc::clone(&self.secrets);
-                    Arc::new(WebhookTarget::new(Arc::clone(&client), secrets, webhook.clone()))
+                    Arc::new(WebhookTarget::new(Arc::clone(client), secrets, webhook.clone()))
                 }
             };
             notifier = notifier.with_target(name, target);

@@ -1,8 +1,11 @@
-//! A bus of EventBridge: programs that react.
+//! A bus of `EventBridge`: programs that react.
 
 use async_trait::async_trait;
+use aws_sdk_eventbridge::error::ProvideErrorMetadata as _;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+
+use common::topic::is_refusal;
 
 use super::{Notice, SendError, Target};
 
@@ -37,11 +40,13 @@ impl Target for BusTarget {
             .time(DateTime::from_secs(notice.time.as_second()))
             .detail(detail.to_string())
             .build();
-        let answer = self.client.put_events().entries(entry).send().await?;
+        let answer = self.client.put_events().entries(entry).send().await.map_err(|error| {
+            if is_refusal(error.code()) { SendError::permanent(error) } else { SendError::transient(error) }
+        })?;
         // An event that was not taken is no error of the request.
         let refused = answer.entries().iter().find(|entry| entry.error_code().is_some());
         match refused {
-            Some(entry) => Err(entry.error_code().unwrap_or("refused").into()),
+            Some(entry) => Err(SendError::transient(entry.error_code().unwrap_or("refused").to_owned())),
             None => Ok(()),
         }
     }

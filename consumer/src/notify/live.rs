@@ -16,6 +16,9 @@ use super::{Builder, Notifications, Notifier};
 /// How often an object is looked at, at most. A change reaches every function within it, and a message's time.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
+/// How long a look may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
 /// The largest file that is read: hundreds of times what anyone writes.
 const MAX_BYTES: u64 = 256 * 1024;
 
@@ -101,13 +104,15 @@ impl Live {
     /// before hold, and the log says why.
     pub(crate) async fn refresh(&self) {
         let Some(source) = &self.source else { return };
-        match source.changed().await {
-            Ok(None) => {}
-            Ok(Some(notifier)) => {
+        // A batch waits for this, so not for long.
+        match tokio::time::timeout(LOOK_WITHIN, source.changed()).await {
+            Err(_late) => tracing::warn!("the notifications can't be read in time: those of before hold"),
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(notifier))) => {
                 tracing::info!(object = %source.object, "the notifications have changed");
                 *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(notifier);
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::error!(
                     error = chain(&error),
                     "the notifications can't be read anew: those of before hold"
@@ -132,8 +137,9 @@ impl Source {
             return Ok(None);
         }
         let (text, etag) = of_object(&*self.store, &self.object).await?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = etag;
         let notifications = Notifications::parse(&self.object.to_string(), &text)?;
+        // Only what can be followed is known: what can't is an error at every look, until it is mended.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = etag;
         Ok(Some(self.builder.build(notifications)))
     }
 }

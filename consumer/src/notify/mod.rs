@@ -27,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::contract::FileEvent;
 use common::topic::Topic;
+use tokio::time::Instant;
 
 pub use build::Builder;
 pub use links::Console;
@@ -37,8 +38,24 @@ pub use rules::{Notifications, schema};
 pub use secrets::{MemorySecrets, SecretError, Secrets, SecretsManager};
 pub use sns::SnsTarget;
 
-/// What a target answered, or why it did not.
-pub type SendError = Box<dyn Error + Send + Sync>;
+/// What a target answered, or why it did not, and whether it may be told yet.
+#[derive(Debug)]
+pub struct SendError {
+    source: Box<dyn Error + Send + Sync>,
+    is_transient: bool,
+}
+
+impl SendError {
+    /// The same notice may be taken when it is sent again.
+    pub fn transient(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: source.into(), is_transient: true }
+    }
+
+    /// The target will not take this notice, however often it is sent.
+    pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: source.into(), is_transient: false }
+    }
+}
 
 /// Somebody who can be told.
 #[async_trait]
@@ -53,7 +70,15 @@ pub trait Target: Send + Sync + 'static {
 pub struct NotifyError {
     target: String,
     #[source]
-    source: SendError,
+    source: Box<dyn Error + Send + Sync>,
+    is_transient: bool,
+}
+
+impl NotifyError {
+    /// Whether the target may be told yet.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.is_transient
+    }
 }
 
 /// The target that hears of every failure, whatever the rules say.
@@ -123,9 +148,23 @@ impl Notifier {
         names.filter(|name| self.targets.contains_key(*name)).collect()
     }
 
-    /// Tells one target.
-    pub(crate) async fn tell(&self, name: &str, notice: &Notice) -> Result<(), NotifyError> {
+    /// Tells one target, unless `end` comes first.
+    pub(crate) async fn tell_before(
+        &self,
+        end: Option<Instant>,
+        name: &str,
+        notice: &Notice,
+    ) -> Result<(), NotifyError> {
         let Some(target) = self.targets.get(name) else { return Ok(()) };
-        target.send(notice).await.map_err(|source| NotifyError { target: name.to_owned(), source })
+        let told = match end {
+            Some(end) => tokio::time::timeout_at(end, target.send(notice)).await,
+            None => Ok(target.send(notice).await),
+        };
+        let told = told.unwrap_or_else(|_late| Err(SendError::transient("it did not answer in time")));
+        told.map_err(|SendError { source, is_transient }| NotifyError {
+            target: name.to_owned(),
+            source,
+            is_transient,
+        })
     }
 }

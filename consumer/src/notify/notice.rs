@@ -135,7 +135,7 @@ fn failed(event: &FileEvent) -> String {
         }
     }
     line("When:", &event.time.to_string());
-    text.push_str("\nNothing of it is under clean/, and it is not tried again by itself: correct the file and upload it once more.\n");
+    text.push_str("\nNothing of this version is under clean/, and it is not tried again by itself: correct the file and upload it once more.\n");
     text
 }
 

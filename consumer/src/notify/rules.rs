@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::webhook::{SlackUrl, Webhook};
 use super::{ALERTS, NoticeKind};
+use crate::http::HttpClient;
 
 /// What `when` may name.
 const VARIABLES: [&str; 5] = ["event", "receipt", "kind", "reject_ratio", "seconds"];
@@ -48,7 +49,7 @@ struct TargetEntry {
     slack: Option<String>,
     /// Name or ARN of the secret that holds that URL.
     slack_secret: Option<String>,
-    /// Name or ARN of an EventBridge bus.
+    /// Name or ARN of an `EventBridge` bus.
     eventbridge: Option<String>,
 }
 
@@ -125,8 +126,9 @@ impl Notifications {
         let file: File = document.decode()?;
         let mut faults = Vec::new();
         let mut targets = BTreeMap::new();
+        let client = HttpClient::new(file.allow_private_hosts.iter().cloned());
         for (name, entry) in &file.targets {
-            match plan(entry) {
+            match plan(entry, &client) {
                 Ok(plan) => drop(targets.insert(name.clone(), plan)),
                 Err(why) => faults.push(document.fault(&format!("/targets/{}", escaped(name)), why)),
             }
@@ -167,7 +169,7 @@ fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-fn plan(entry: &TargetEntry) -> Result<TargetPlan, String> {
+fn plan(entry: &TargetEntry, client: &HttpClient) -> Result<TargetPlan, String> {
     let TargetEntry { sns, webhook, secret, slack, slack_secret, eventbridge } = entry;
     let given = [sns, webhook, slack, slack_secret, eventbridge].into_iter().flatten().count();
     if given != 1 {
@@ -177,9 +179,8 @@ fn plan(entry: &TargetEntry) -> Result<TargetPlan, String> {
         return Err("only a `webhook` has a `secret`".into());
     }
     let url = |url: &String| {
-        // What may be called at all is looked at when it is called, by its address.
-        let fits = url.starts_with("https://") || url.starts_with("http://");
-        if fits { Ok(url.clone()) } else { Err("the URL has to begin with https://".to_owned()) }
+        // Its host's addresses are looked at when it is called.
+        client.check(url).map(|()| url.clone()).map_err(|error| error.to_string())
     };
     Ok(match (sns, webhook, slack, slack_secret, eventbridge) {
         (Some(arn), ..) if arn.split(':').nth(2) != Some("sns") => {
@@ -352,7 +353,7 @@ digest: [nobody]
         let expected = [
             "n.yml:2:6: `sns` is a topic's ARN",
             "n.yml:3:6: a webhook needs a `secret`",
-            "n.yml:4:6: the URL has to begin with https://",
+            "n.yml:4:6: the URL is malformed: it has to begin with https://",
             "n.yml:5:6: a target has exactly one of",
             "n.yml:6:6: only a `webhook` has a `secret`",
             "n.yml:7:11: `alerts` is the alert topic",
@@ -370,6 +371,25 @@ digest: [nobody]
     }
 
     #[test]
+    fn a_url_that_can_never_be_called_is_found_when_the_file_is_read() {
+        let fault = |url: &str, allowed: &str| {
+            faults(&format!("{{targets: {{a: {{slack: '{url}'}}}}, allow_private_hosts: [{allowed}]}}"))
+        };
+        for (url, says) in [
+            ("http://hooks.example.com/x", "it has to begin with https://"),
+            ("https://user@hooks.example.com/x", "it has a user's name"),
+            ("https://hooks.example.com/a b", "it is no URL"),
+            ("https:///x", "it is no URL"),
+            ("https://:443/x", "it has no host"),
+            ("https://hooks.example.com:99999/x", "its port is no port"),
+        ] {
+            let [fault] = &fault(url, "")[..] else { panic!("one fault of {url}") };
+            assert!(fault.ends_with(says), "{fault} does not end with {says}");
+        }
+        assert!(fault("http://hooks.internal/x", "hooks.internal").is_empty());
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_the_nearest() {
         let faults = faults("rules: [{to: [alerts], reject_ratio_ovr: 0.1}]");
         assert!(faults.len() == 1 && faults[0].contains("reject_ratio_over"), "{faults:?}");
@@ -379,10 +399,11 @@ digest: [nobody]
     fn the_schema_in_the_repository_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes/notifications.schema.json");
         let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
-        if std::fs::read_to_string(path).ok().as_ref() != Some(&current) {
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
             std::fs::write(path, &current).unwrap();
-            panic!("recipes/notifications.schema.json was not current; it has been written anew");
         }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == current, "{path} is not current: run this test with UPDATE_SCHEMA=1");
     }
 
     #[test]

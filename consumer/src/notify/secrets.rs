@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How long a secret is used before it is asked for again: a change reaches every function within it.
@@ -44,19 +44,25 @@ impl SecretsManager {
     pub fn new(client: aws_sdk_secretsmanager::Client) -> Self {
         Self { client, kept: Mutex::default() }
     }
+
+    fn kept(&self, name: &str) -> Option<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, secret) = kept.get(name).filter(|(since, _)| since.elapsed() < KEPT)?;
+        Some(secret.clone())
+    }
 }
 
 #[async_trait]
 impl Secrets for SecretsManager {
     async fn secret(&self, name: &str) -> Result<String, SecretError> {
-        // Held while it is asked: of ten messages at once, one asks.
-        let mut kept = self.kept.lock().await;
-        if let Some((_, secret)) = kept.get(name).filter(|(since, _)| since.elapsed() < KEPT) {
-            return Ok(secret.clone());
+        if let Some(secret) = self.kept(name) {
+            return Ok(secret);
         }
+        // Ten messages at once may all ask; none waits for another's answer.
         let answer = self.client.get_secret_value().secret_id(name).send().await;
         let answer = answer.map_err(|error| SecretError::new(name, error))?;
         let secret = answer.secret_string.ok_or_else(|| SecretError::new(name, "it is not text"))?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(name.to_owned(), (Instant::now(), secret.clone()));
         Ok(secret)
     }

@@ -27,6 +27,8 @@ impl Target for SnsTarget {
         attributes.extend(notice.event_id.iter().map(|id| ("event_id".to_owned(), id.clone())));
         let message =
             Message { subject: Some(notice.subject.clone()), body: notice.text.clone(), attributes };
-        Ok(topic::publish(&*self.topic, message).await?)
+        topic::publish(&*self.topic, message).await.map_err(|error| {
+            if error.is_transient() { SendError::transient(error) } else { SendError::permanent(error) }
+        })
     }
 }

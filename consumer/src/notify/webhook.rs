@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::signature::Keys;
 use super::{Notice, Secrets, SendError, Target};
-use crate::http::{HttpClient, HttpError, Request};
+use crate::http::{HttpClient, Request};
 
 /// How often a request is made within one receive of a message; the queue brings it again after that.
 const TRIES: u32 = 3;
@@ -59,6 +59,10 @@ impl WebhookTarget {
         Self { client, secrets, webhook }
     }
 
+    async fn secret(&self, name: &str) -> Result<String, SendError> {
+        self.secrets.secret(name).await.map_err(SendError::transient)
+    }
+
     /// The request of now: a signature holds for minutes, so each try is signed anew.
     async fn request(&self, notice: &Notice, now: Timestamp) -> Result<Request, SendError> {
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -66,21 +70,21 @@ impl WebhookTarget {
             Webhook::Slack(url) => {
                 let url = match url {
                     SlackUrl::Plain(url) => url.clone(),
-                    SlackUrl::Secret(name) => self.secrets.secret(name).await?.trim().to_owned(),
+                    SlackUrl::Secret(name) => self.secret(name).await?.trim().to_owned(),
                 };
                 let body = json!({ "text": slack_text(notice) }).to_string();
                 Ok(Request { url, headers: vec![json], body: body.into() })
             }
             Webhook::Standard { url, secret } => {
-                let keys = Keys::parse(&self.secrets.secret(secret).await?)?;
+                let keys = Keys::parse(&self.secret(secret).await?).map_err(SendError::permanent)?;
                 let body = Bytes::from(payload(notice).to_string());
                 let timestamp = now.as_second();
                 let signature = keys.sign(&notice.id, timestamp, &body);
                 let headers = vec![
                     json,
-                    (HeaderName::from_static("webhook-id"), HeaderValue::from_str(&notice.id)?),
+                    (HeaderName::from_static("webhook-id"), header_value(&notice.id)?),
                     (HeaderName::from_static("webhook-timestamp"), timestamp.into()),
-                    (HeaderName::from_static("webhook-signature"), HeaderValue::from_str(&signature)?),
+                    (HeaderName::from_static("webhook-signature"), header_value(&signature)?),
                 ];
                 Ok(Request { url: url.clone(), headers, body })
             }
@@ -95,21 +99,24 @@ impl Target for WebhookTarget {
         loop {
             tries += 1;
             let request = self.request(notice, Timestamp::now()).await?;
-            let (error, is_transient): (SendError, bool) = match self.client.post(request).await {
+            let error = match self.client.post(request).await {
                 Ok(status) if status.is_success() => return Ok(()),
-                Ok(status) => (Refused(status).into(), Refused(status).is_transient()),
-                Err(error) => {
-                    let is_transient = HttpError::is_transient(&error);
-                    (error.into(), is_transient)
-                }
+                Ok(status) if Refused(status).is_transient() => SendError::transient(Refused(status)),
+                Ok(status) => SendError::permanent(Refused(status)),
+                Err(error) if error.is_transient() => SendError::transient(error),
+                Err(error) => SendError::permanent(error),
             };
-            if !is_transient || tries == TRIES {
+            if !error.is_transient || tries == TRIES {
                 return Err(error);
             }
             let pause = FIRST_PAUSE * 2u32.pow(tries - 1);
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
     }
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, SendError> {
+    HeaderValue::from_str(text).map_err(SendError::permanent)
 }
 
 /// As Standard Webhooks recommends it: type, time, data.

@@ -18,7 +18,7 @@ use consumer::notify::{Notice, Notifications, Notifier, SendError, Target};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::world::{World, batch, consumer, failures, record};
+use crate::world::{World, batch, consumer, failures, received};
 
 /// What happens at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,12 @@ impl Chaos {
 
     /// Delivers the event to an invocation of its own; whether it is done, or nothing if the invocation died.
     pub(crate) async fn deliver(self: &Arc<Self>, event: &FileEvent) -> Option<bool> {
-        self.deliver_record(record("m1", event)).await
+        self.deliver_received(event, 1).await
+    }
+
+    /// The same, received so often.
+    pub(crate) async fn deliver_received(self: &Arc<Self>, event: &FileEvent, receives: u32) -> Option<bool> {
+        self.deliver_record(received("m1", event, receives)).await
     }
 
     /// The same of a message as it came.
@@ -207,7 +212,7 @@ impl Target for Chaos {
             self.heard.lock().unwrap().push(notice.clone());
             Ok(())
         };
-        self.step(call, || Err("injected".into())).await
+        self.step(call, || Err(SendError::transient("injected"))).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::contract::{CatalogStatus, FileEvent};
+use common::contract::{CatalogStatus, FileEvent, clean_key};
 use consumer::Invocation;
 use consumer::dead_letter::REASON;
 use futures::future::join_all;
@@ -10,7 +10,8 @@ use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 
 use crate::chaos::{Blow, Chaos};
-use crate::world::{DLQ, World, batch, consumer, failures, record};
+use crate::set_aside::impossible;
+use crate::world::{DLQ, OUT, World, batch, consumer, failures, record};
 
 #[tokio::test]
 async fn a_repeat_has_no_effect() {
@@ -102,20 +103,29 @@ enum Kind {
     Failed,
     /// An event that can never have been right.
     Impossible,
+    /// A file that is not what its receipt says, at the last receive but one.
+    Mismatch,
 }
 
-const KINDS: [Kind; 3] = [Kind::Processed, Kind::Failed, Kind::Impossible];
+const KINDS: [Kind; 4] = [Kind::Processed, Kind::Failed, Kind::Impossible, Kind::Mismatch];
 
 impl Kind {
     async fn event(self, world: &World) -> FileEvent {
-        let mut event = match self {
+        match self {
             Self::Failed => world.failed("k", "v1").await,
-            Self::Processed | Self::Impossible => world.processed("k", "v1").await,
-        };
-        if self == Self::Impossible {
-            event.data.receipt.counts.rows_in += 1;
+            Self::Processed => world.processed("k", "v1").await,
+            Self::Impossible => impossible(world, "k").await,
+            Self::Mismatch => {
+                let event = world.processed("k", "v1").await;
+                world.store.delete(OUT, &clean_key("k").unwrap());
+                event
+            }
         }
-        event
+    }
+
+    /// How often its message has been received.
+    fn receives(self) -> u32 {
+        if self == Self::Mismatch { 4 } else { 1 }
     }
 }
 
@@ -129,7 +139,7 @@ async fn a_fault_or_crash_at_any_step_leaves_one_effect() {
                 let event = kind.event(&world).await;
                 let chaos = Chaos::new(&world, &[]);
                 chaos.plan(step, blow);
-                let first = chaos.deliver(&event).await;
+                let first = chaos.deliver_received(&event, kind.receives()).await;
                 if chaos.steps() <= step {
                     assert!(first == Some(true) && step >= 4, "beyond the last step");
                     break;
@@ -138,7 +148,8 @@ async fn a_fault_or_crash_at_any_step_leaves_one_effect() {
                 if first.is_none() {
                     world.expire_claims().await;
                 }
-                assert_eq!(came_back.deliver(&event).await, Some(true), "{kind:?} step {step} {blow:?}");
+                let done = came_back.deliver_received(&event, kind.receives()).await;
+                assert_eq!(done, Some(true), "{kind:?} step {step} {blow:?}");
                 let claims = chaos.claims() + came_back.claims();
                 check(&world, kind, &event, claims, &format!("{kind:?} step {step} {blow:?}"));
             }
@@ -155,6 +166,7 @@ fn check(world: &World, kind: Kind, event: &FileEvent, claims: usize, what: &str
         Kind::Processed => (CatalogStatus::Processed, None),
         Kind::Failed => (CatalogStatus::Failed, Some("corrupt_gzip")),
         Kind::Impossible => (CatalogStatus::Failed, Some("contradiction")),
+        Kind::Mismatch => (CatalogStatus::Failed, Some("mismatch")),
     };
     assert_eq!((entry.status, entry.error_code.as_deref()), (status, code), "{what}");
     let told = |wanted: bool, count: usize, whom: &str| {
@@ -163,13 +175,13 @@ fn check(world: &World, kind: Kind, event: &FileEvent, claims: usize, what: &str
     };
     let alerts = world.topic.messages();
     assert!(alerts.iter().all(|alert| alert.attributes["event_id"] == event.id), "{what}");
-    told(kind == Kind::Failed, alerts.len(), "the topic");
+    told(matches!(kind, Kind::Failed | Kind::Mismatch), alerts.len(), "the topic");
     let heard = world.heard.lock().unwrap();
-    assert!(heard.iter().all(|notice| notice.id == event.id), "{what}");
+    assert!(heard.iter().all(|notice| notice.event_id.as_ref() == Some(&event.id)), "{what}");
     told(kind != Kind::Impossible, heard.len(), "the other target");
     let letters = world.queues.sent();
-    assert!(letters.iter().all(|(url, letter)| url == DLQ && letter.attributes[REASON] == "contradiction"));
-    told(kind == Kind::Impossible, letters.len(), "the dead-letter queue");
+    assert!(letters.iter().all(|(url, letter)| url == DLQ && Some(&*letter.attributes[REASON]) == code));
+    told(matches!(kind, Kind::Impossible | Kind::Mismatch), letters.len(), "the dead-letter queue");
 }
 
 /// A copy of a message: whether it is one of an earlier version of the file, how often it lets the others go first, and
@@ -213,14 +225,14 @@ proptest! {
                     (if *is_earlier { &earlier } else { &event }, chaos)
                 });
                 let copies: Vec<(&FileEvent, Arc<Chaos>)> = copies.collect();
-                join_all(copies.iter().map(|(event, copy)| copy.deliver(event))).await;
+                join_all(copies.iter().map(|(event, copy)| copy.deliver_received(event, kind.receives()))).await;
                 let ours = copies.iter().filter(|(of, _)| of.id == event.id);
                 claims += ours.map(|(_, copy)| copy.claims()).sum::<usize>();
                 world.expire_claims().await;
             }
             let last = Chaos::new(&world, &[]);
-            assert_eq!(last.deliver(&event).await, Some(true));
-            assert_eq!(world.deliver(&earlier).await, true);
+            assert_eq!(last.deliver_received(&event, kind.receives()).await, Some(true));
+            assert!(world.deliver(&earlier).await);
             check(&world, kind, &event, claims + last.claims(), "");
             let entries = world.entries();
             assert_eq!(entries.len(), 2, "one for each event");

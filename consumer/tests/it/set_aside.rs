@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::contract::{CatalogStatus, FileEvent, clean_key};
 use consumer::Invocation;
 use consumer::dead_letter::{ORIGINAL_ID, REASON, REASON_TEXT};
+use consumer::notify::Notifications;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 
@@ -56,6 +57,7 @@ async fn where_the_queue_does_not_hear_it_the_message_comes_back_all_the_same() 
 #[tokio::test]
 async fn what_can_never_have_been_right_is_set_aside_at_once() {
     let cases = [
+        ("/time", json!("2026-11-22T12:00:00Z"), "its time is not its receipt's"),
         ("/data/receipt_object/bucket", json!("elsewhere"), "its receipt lies in another system's bucket"),
         ("/subject", json!("in/b.csv"), "its subject is not its receipt's key"),
         ("/data/counts/rows_in", json!(4), "its sums don't add up"),
@@ -66,8 +68,11 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         let world = World::default();
         let event = world.processed("in/a.csv", "v1").await;
         let record = spoilt(&event, pointer, value);
-        let response =
-            world.consumer().handle(batch(&[record.clone()]), &Invocation::default()).await.unwrap();
+        let response = world
+            .consumer()
+            .handle(batch(std::slice::from_ref(&record)), &Invocation::default())
+            .await
+            .unwrap();
         assert!(failures(&response).is_empty(), "{pointer}: it does not come back");
         let [(url, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
         assert_eq!((url.as_str(), letter.body.as_str()), (DLQ, record["body"].as_str().unwrap()));
@@ -75,16 +80,42 @@ async fn what_can_never_have_been_right_is_set_aside_at_once() {
         assert_eq!(letter.attributes[REASON_TEXT], format!("the event contradicts itself: {says}"));
         assert_eq!(letter.attributes[ORIGINAL_ID], pointer);
         assert!(letter.attributes["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736"));
-        let [entry] = &world.entries()[..] else { panic!("one entry") };
-        assert_eq!(
-            (entry.status, entry.error_code.as_deref()),
-            (CatalogStatus::Failed, Some("contradiction"))
-        );
         assert!(world.topic.messages().is_empty());
-        // The same message once more has no effect.
+        // The same message once more has no effect. It was a corrupted copy: the true one is still to come.
         world.consumer().handle(batch(&[record]), &Invocation::default()).await.unwrap();
-        assert_eq!((world.queues.sent().len(), world.entries().len()), (1, 1));
+        assert_eq!((world.queues.sent().len(), world.entries().len()), (1, 0));
+        assert!(world.deliver(&event).await);
+        assert_eq!(world.entries()[0].status, CatalogStatus::Processed);
     }
+}
+
+#[tokio::test]
+async fn an_event_whose_receipt_can_not_be_right_either_is_catalogued_as_failed() {
+    let world = World::default();
+    let event = impossible(&world, "in/a.csv").await;
+    assert!(world.deliver(&event).await && world.deliver(&event).await);
+    let [entry] = &world.entries()[..] else { panic!("one entry") };
+    assert_eq!((entry.status, entry.error_code.as_deref()), (CatalogStatus::Failed, Some("contradiction")));
+    assert_eq!((world.queues.sent().len(), world.topic.messages().len()), (1, 0));
+}
+
+/// A file whose receipt's sums don't add up.
+pub(crate) async fn impossible(world: &World, key: &str) -> FileEvent {
+    let mut receipt = world.processed(key, "v1").await.data.receipt;
+    receipt.counts.rows_in += 1;
+    world.commit(&receipt).await
+}
+
+#[tokio::test]
+async fn an_event_has_one_entry_whatever_its_time_says() {
+    let world = World::default();
+    let mut event = world.failed("in/a.csv", "v1").await;
+    assert!(world.deliver(&event).await);
+    // The same event of another day, as if its receipt had been written anew.
+    event.data.receipt.timing.finished_at = "2026-11-24T12:00:00Z".parse().unwrap();
+    let event = world.commit(&event.data.receipt).await;
+    assert!(world.deliver(&event).await);
+    assert_eq!((world.entries().len(), world.topic.messages().len()), (1, 1));
 }
 
 async fn damaged(world: &World) -> FileEvent {
@@ -94,14 +125,14 @@ async fn damaged(world: &World) -> FileEvent {
 }
 
 #[tokio::test]
-async fn what_stays_damaged_is_set_aside_at_its_last_receive() {
+async fn what_stays_damaged_is_set_aside_at_its_last_receive_but_one() {
     let world = World::default();
     let event = damaged(&world).await;
-    for receives in 1..5 {
+    for receives in 1..4 {
         assert!(!world.deliver_again(&event, receives).await);
     }
     assert!(world.entries().is_empty() && world.queues.sent().is_empty());
-    assert!(world.deliver_again(&event, 5).await);
+    assert!(world.deliver_again(&event, 4).await);
     let [(_, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
     assert_eq!(letter.attributes[REASON], "mismatch");
     assert!(letter.attributes[REASON_TEXT].ends_with("s3://out-bucket/clean/in/a.csv does not exist"));
@@ -124,9 +155,9 @@ async fn a_dead_letter_queue_that_refuses_is_tried_again() {
     let world = World::default();
     let event = damaged(&world).await;
     world.queues.refuse(1);
-    assert!(!world.deliver_again(&event, 5).await);
+    assert!(!world.deliver_again(&event, 4).await);
     assert!(world.entries().is_empty(), "no entry before the letter");
-    assert!(world.deliver_again(&event, 6).await);
+    assert!(world.deliver_again(&event, 5).await);
     assert_eq!((world.queues.sent().len(), world.entries().len()), (1, 1));
 }
 
@@ -139,19 +170,24 @@ async fn of_ten_the_poison_is_set_aside_one_comes_back_and_eight_are_done() {
         let event = world.processed(&format!("in/{number}.csv"), "v1").await;
         records.push(record(&format!("m{number}"), &event));
     }
-    let poison = world.processed("in/poison.csv", "v1").await;
-    records.insert(2, spoilt(&poison, "/data/counts/rows_in", json!(4)));
+    let poison = impossible(&world, "in/poison.csv").await;
+    records.insert(2, record("poison", &poison));
     let transient = world.failed("in/transient.csv", "v1").await;
     records.insert(4, record("transient", &transient));
-    let consumer = consumer(world.store.clone(), world.queues.clone(), world.notifier());
-    world.topic.refuse(1);
+    // Of the slow one somebody hears who lets all the others go first.
     let slow = world.processed("in/slow.csv", "v1").await;
-    let chaos = Chaos::new(&world, &[200; 12]);
-    let slowly = async { chaos.deliver(&slow).await };
-    let handled = async { consumer.handle(batch(&records), &Invocation::default()).await.unwrap() };
-    let (response, slow) = tokio::join!(handled, slowly);
-    assert_eq!((failures(&response), slow), (vec!["transient"], Some(true)));
-    assert_eq!(world.entries().len(), 9);
+    records.insert(6, record("slow", &slow));
+    let rules = Notifications::parse(
+        "rules",
+        "{targets: {other: {eventbridge: other}}, rules: [{to: [other], key: in/slow.csv}]}",
+    );
+    let chaos = Chaos::new(&world, &[200; 1]);
+    let notifier = world.notifier().with_rules(rules.unwrap()).with_target("other", chaos.clone());
+    let consumer = consumer(world.store.clone(), world.queues.clone(), notifier);
+    world.topic.refuse(1);
+    let response = consumer.handle(batch(&records), &Invocation::default()).await.unwrap();
+    assert_eq!(failures(&response), ["transient"]);
+    assert_eq!((world.entries().len(), chaos.steps()), (9, 1));
 
     let back = batch(&[received("transient", &transient, 2)]);
     assert!(failures(&consumer.handle(back, &Invocation::default()).await.unwrap()).is_empty());
@@ -165,11 +201,10 @@ async fn of_ten_the_poison_is_set_aside_one_comes_back_and_eight_are_done() {
 #[tokio::test]
 async fn a_crash_between_letter_and_entry_loses_neither() {
     let world = World::default();
-    let event = world.processed("in/a.csv", "v1").await;
-    let poison = spoilt(&event, "/data/counts/rows_in", json!(4));
+    let poison = record("m1", &impossible(&world, "in/a.csv").await);
     let chaos = Chaos::new(&world, &[]);
-    // The entry is looked for, the claim is taken, the letter is sent.
-    chaos.plan(2, Blow::CrashAfter);
+    // The entry is looked for, the claim is taken, the receipt is looked at, the letter is sent.
+    chaos.plan(3, Blow::CrashAfter);
     assert_eq!(chaos.deliver_record(poison.clone()).await, None);
     assert_eq!((world.queues.sent().len(), world.entries().len()), (1, 0));
     world.expire_claims().await;

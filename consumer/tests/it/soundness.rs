@@ -140,3 +140,17 @@ async fn without_its_receipt_a_message_comes_back() {
     world.processed(KEY, "v1").await;
     assert!(world.deliver(&event).await, "the claim was given back");
 }
+
+#[tokio::test]
+async fn a_receipt_that_stays_away_is_an_alert() {
+    let world = World::default();
+    let event = world.processed(KEY, "v1").await;
+    world.store.delete(OUT, &receipt_key(KEY).unwrap());
+    assert!(!world.deliver_again(&event, 2).await);
+    assert!(world.topic.messages().is_empty());
+    assert!(!world.deliver_again(&event, 3).await);
+    let [alert] = &world.topic.messages()[..] else { panic!("one alert") };
+    assert!(alert.body.contains("receipts/in/größe 1.csv.json does not exist"), "{}", alert.body);
+    assert!(world.deliver_again(&event, 4).await, "set aside");
+    assert_eq!((world.entries()[0].status, world.queues.sent().len()), (CatalogStatus::Failed, 1));
+}

@@ -1,14 +1,20 @@
 //! Who is told of what.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use common::contract::{CatalogStatus, ObjectRef, clean_key};
 use common::store::Store;
 use consumer::Invocation;
+use consumer::dead_letter::REASON;
 use consumer::notify::{
     Builder, Live, LoadError, Notice, NoticeKind, Notifications, Notifier, SendError, Target,
 };
+
+use jiff::Timestamp;
 
 use crate::world::{OUT, World, batch, failures, record};
 
@@ -17,15 +23,28 @@ use crate::world::{OUT, World, batch, failures, record};
 struct Listener {
     heard: Mutex<Vec<Notice>>,
     refusals: Mutex<u32>,
+    is_permanent: AtomicBool,
+    hangs: AtomicBool,
 }
 
 #[async_trait]
 impl Target for Listener {
     async fn send(&self, notice: &Notice) -> Result<(), SendError> {
-        let mut refusals = self.refusals.lock().unwrap();
-        if *refusals > 0 {
-            *refusals -= 1;
-            return Err("refused: injected".into());
+        let refuses = {
+            let mut refusals = self.refusals.lock().unwrap();
+            let refuses = *refusals > 0;
+            *refusals = refusals.saturating_sub(1);
+            refuses
+        };
+        if refuses {
+            return Err(if self.is_permanent.load(Ordering::SeqCst) {
+                SendError::permanent("refused: injected")
+            } else {
+                SendError::transient("refused: injected")
+            });
+        }
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         self.heard.lock().unwrap().push(notice.clone());
         Ok(())
@@ -98,6 +117,50 @@ async fn who_has_been_told_is_not_told_again_because_another_could_not_be() {
 }
 
 #[tokio::test]
+async fn who_can_never_be_told_keeps_no_file_out_of_the_catalogue() {
+    let world = World::default();
+    let (audience, notifier) = audience(&world, "{to: [a, b]}");
+    *audience.a.refusals.lock().unwrap() = u32::MAX;
+    audience.a.is_permanent.store(true, Ordering::SeqCst);
+    *audience.b.refusals.lock().unwrap() = 1;
+    let consumer = world.consumer_telling(notifier);
+    let event = world.processed("in/a.csv", "v1").await;
+    let deliver = async || {
+        let batch = batch(&[record("m1", &event)]);
+        failures(&consumer.handle(batch, &Invocation::default()).await.unwrap()).is_empty()
+    };
+    assert!(!deliver().await, "the other may be told yet");
+    assert!(world.entries().is_empty() && world.queues.sent().is_empty());
+    assert!(deliver().await && deliver().await);
+    let [(_, letter)] = &world.queues.sent()[..] else { panic!("one letter") };
+    assert_eq!(letter.attributes[REASON], "notify");
+    let [entry] = &world.entries()[..] else { panic!("one entry") };
+    assert_eq!((entry.status, &entry.error_code), (CatalogStatus::Processed, &None), "what it is");
+    assert_eq!(audience.b.heard().len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_makes_nobody_forget_who_was_told() {
+    let world = World::default();
+    let (audience, notifier) = audience(&world, "{to: [a, b]}");
+    audience.a.hangs.store(true, Ordering::SeqCst);
+    let consumer = world.consumer_telling(notifier);
+    let event = world.failed("in/a.csv", "v1").await;
+    let deliver = async |deadline| {
+        let invocation = Invocation { deadline, ..Invocation::default() };
+        failures(&consumer.handle(batch(&[record("m1", &event)]), &invocation).await.unwrap()).is_empty()
+    };
+    assert!(!deliver(Some(Timestamp::now() + Duration::from_secs(1))).await);
+    audience.a.hangs.store(false, Ordering::SeqCst);
+    assert!(deliver(None).await, "the claim was given back");
+    assert_eq!(
+        (audience.a.heard().len(), audience.b.heard().len(), world.topic.messages().len()),
+        (1, 1, 1),
+        "each was told once"
+    );
+}
+
+#[tokio::test]
 async fn a_file_that_was_damaged_and_mended_is_two_things_to_tell() {
     let world = World::default();
     let (audience, notifier) = audience(&world, "{to: [a]}");
@@ -149,14 +212,14 @@ async fn rules_that_can_not_be_followed_keep_the_function_from_starting() {
     assert!(matches!(refusal(&world, "s3://config").await, LoadError::Place));
     assert!(matches!(refusal(&world, "/nowhere/notifications.yml").await, LoadError::File { .. }));
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::Store(_)));
-    world.write(&object, b"rules: [{to: [nobody]}]".to_vec(), Default::default()).await;
+    world.write(&object, b"rules: [{to: [nobody]}]".to_vec(), BTreeMap::new()).await;
     let said = refusal(&world, "s3://config/notifications.yml").await.to_string();
     assert!(said.starts_with("s3://config/notifications.yml:1:15: there is no target `nobody`"), "{said}");
-    world.write(&object, vec![b' '; 300_000], Default::default()).await;
+    world.write(&object, vec![b' '; 300_000], BTreeMap::new()).await;
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::NotText { .. }));
-    world.write(&object, b"\xff".to_vec(), Default::default()).await;
+    world.write(&object, b"\xff".to_vec(), BTreeMap::new()).await;
     assert!(matches!(refusal(&world, "s3://config/notifications.yml").await, LoadError::NotText { .. }));
-    world.write(&object, b"rules: []".to_vec(), Default::default()).await;
+    world.write(&object, b"rules: []".to_vec(), BTreeMap::new()).await;
     let store: Arc<dyn Store> = world.store.clone();
     assert!(Live::load(Some("s3://config/notifications.yml"), store, builder()).await.is_ok());
 }

@@ -12,6 +12,10 @@ MESSAGES = [
         "eventSourceBatchWindow: 0", "eventSourceBatchWindow: 60", "messages_are_not_handed_out_twice", "240",
     ),
     Mutant(
+        "a consumer without time to tell", YML, PARAMS, "consumerTimeout: 30", "consumerTimeout: 5",
+        "the_consumer_has_time_to_tell", "15 or more",
+    ),
+    Mutant(
         "the dead-letter queue unhooked", YML, "\n      EventQueue:\n", "RedrivePolicy:", None,
         "bad_messages_end_somewhere", "EventQueue",
     ),

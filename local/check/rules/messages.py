@@ -32,6 +32,15 @@ def messages_are_not_handed_out_twice(template):
 
 
 @rule
+def the_consumer_has_time_to_tell(template):
+    """A target that hangs is given up two seconds before the consumer's time is up; a webhook that answers slowly is
+    tried up to three times, 8 s each."""
+    timeout = int(template.properties("ConsumerLambdaFunction").get("Timeout", 0))
+    if timeout < 15:
+        yield Fault("ConsumerLambdaFunction", f"consumerTimeout is {timeout} s: 15 or more, to verify and tell")
+
+
+@rule
 def bad_messages_end_somewhere(template):
     """A queue without a dead-letter queue hands a bad message out until it expires, and then it is gone."""
     for id, queue in template.of_type("AWS::SQS::Queue"):

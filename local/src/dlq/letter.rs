@@ -13,6 +13,10 @@ use serde_json::Value;
 use super::Which;
 use crate::table::printable;
 
+/// The consumer's reasons with which nothing is wrong with the file.
+const NOTIFY: &str = "notify";
+const CONTRADICTION: &str = "contradiction";
+
 /// A message, and what can be said of it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Letter {
@@ -115,17 +119,29 @@ impl Letter {
         self.body.get("requestPayload").filter(|request| request.is_object())
     }
 
-    /// Whether its event is catalogued as failed, so that to put it back has no effect.
+    /// Whether its event is done, so that to put it back has no effect but that it is lost.
     pub(super) fn is_final(&self) -> bool {
         self.reason.is_some()
     }
 
+    /// Why it is not put back to work, unless somebody insists.
+    pub(super) fn kept_because(&self) -> Option<&'static str> {
+        match (self.queue, self.file.is_some(), self.is_final()) {
+            ("failures", ..) if self.request().is_none() => Some("it is no record of Lambda's"),
+            ("dead-letters", false, _) => Some("it is no event of Penstock's"),
+            ("dead-letters", true, true) => Some("its event is done, so to put it back has no effect"),
+            _ => None,
+        }
+    }
+
     /// What helps.
     pub(super) fn advice(&self) -> &'static str {
-        match (self.queue, self.file.is_some(), self.is_final()) {
-            (_, false, _) => "look into it, then delete it",
-            (_, true, true) => "mend, then replay --again the file",
-            (_, true, false) => "mend the cause, then redrive",
+        match (self.file.is_some(), self.reason.as_deref()) {
+            (false, _) => "look into it, then delete it",
+            (true, Some(NOTIFY)) => "mend the target, then delete it",
+            (true, Some(CONTRADICTION)) => "report it, then delete it",
+            (true, Some(_)) => "mend, then replay --again the file",
+            (true, None) => "mend the cause, then redrive",
         }
     }
 
@@ -188,6 +204,7 @@ mod tests {
         let letter = Letter::new(Which::DeadLetters, message(EVENT));
         assert_eq!(letter.file.as_deref(), Some("s3://acme-in/in/orders.csv.gz"));
         assert!(!letter.is_final() && letter.why.contains("every receive"), "{}", letter.why);
+        assert_eq!(letter.kept_because(), None);
         let attribute = |text: &str| {
             MessageAttributeValue::builder().data_type("String").string_value(text).build().unwrap()
         };
@@ -195,7 +212,7 @@ mod tests {
         let told = told.message_attributes(REASON_TEXT, attribute("it is\ngone"));
         let told = told.message_attributes("type", attribute("t")).build();
         let letter = Letter::new(Which::DeadLetters, told);
-        assert!(letter.is_final());
+        assert!(letter.is_final() && letter.kept_because().is_some_and(|why| why.contains("done")));
         assert_eq!(letter.own_attributes().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["type"]);
         assert!(letter.lines().contains(&"why         it is?gone".to_owned()));
     }
@@ -208,6 +225,7 @@ mod tests {
             let failure = Letter::new(Which::Failures, message(body));
             assert_eq!((failure.request(), failure.why.as_str()), (None, "it is no record of Lambda's"));
             assert_eq!(failure.advice(), "look into it, then delete it");
+            assert!(letter.kept_because().is_some() && failure.kept_because().is_some(), "neither is moved");
         }
     }
 }

@@ -28,7 +28,8 @@ Examples:
 
 Two queues: the dead letters (messages that the consumer gave up), which go back to the event queue; and the failures \
 (events that the processor gave up), with which it is invoked again. Neither has an effect twice. A dead letter with a \
-reason was catalogued as failed, which is final: once its cause is mended, `penstock replay --again` the file.";
+reason was catalogued, which is final: it is kept, as is what is no event; once its cause is mended, \
+`penstock replay --again` the file.";
 
 /// Messages and events that were given up
 #[derive(Debug, clap::Args)]
@@ -85,47 +86,42 @@ struct ShowArgs {
 /// Does what the command line asks.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     match args.command {
-        Command::List(args) => unless_interrupted(Box::pin(list(&args, terminal))).await?,
-        Command::Show(args) => unless_interrupted(Box::pin(show(&args, terminal))).await?,
+        Command::List(args) => Box::pin(unless_interrupted(list(&args, terminal))).await?,
+        Command::Show(args) => Box::pin(unless_interrupted(show(&args, terminal))).await?,
         Command::Redrive(args) => return Box::pin(redrive::run(args, terminal)).await,
     }
     Ok(Ending::Done)
 }
 
-const QUEUES: [Which; 2] = [Which::DeadLetters, Which::Failures];
-
-/// What lies in the queues, oldest first, hidden from others until it is let go.
-async fn held(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
-    let mut letters = Vec::new();
-    for queue in QUEUES {
+/// What lies in the queues, oldest first, and whether that is all.
+async fn letters(
+    deployed: &Deployed,
+    which: Which,
+    terminal: &Terminal,
+) -> anyhow::Result<(Vec<Letter>, bool)> {
+    let (mut letters, mut is_whole) = (Vec::new(), true);
+    for queue in [Which::DeadLetters, Which::Failures] {
         if which == queue || which == Which::Both {
-            letters.extend(queue::look(deployed, queue).await?);
+            let peek = queue::peek(deployed, queue).await?;
+            if !peek.is_whole {
+                let (count, url) = (peek.letters.len(), queue::url(deployed, queue));
+                terminal.note(&format!("these are the first {count} messages of {url}: there are more"));
+            }
+            if peek.held > 0 {
+                let seconds = queue::TO_LOOK;
+                terminal.note(&format!("{} messages are hidden for {seconds} s more", peek.held));
+            }
+            letters.extend(peek.letters);
+            is_whole &= peek.is_whole;
         }
     }
     letters.sort_by(|one, other| (&one.sent_at, &one.id).cmp(&(&other.sent_at, &other.id)));
-    Ok(letters)
-}
-
-/// Lets others see messages of both queues again.
-async fn let_go(deployed: &Deployed, letters: &[&Letter]) -> anyhow::Result<()> {
-    for queue in QUEUES {
-        let of_queue: Vec<&Letter> =
-            letters.iter().filter(|letter| letter.which() == queue).copied().collect();
-        queue::let_go(deployed, queue, &of_queue).await?;
-    }
-    Ok(())
-}
-
-/// What lies in the queues, oldest first; it stays there.
-async fn letters(deployed: &Deployed, which: Which) -> anyhow::Result<Vec<Letter>> {
-    let letters = held(deployed, which).await?;
-    let_go(deployed, &letters.iter().collect::<Vec<_>>()).await?;
-    Ok(letters)
+    Ok((letters, is_whole))
 }
 
 async fn list(args: &ListArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let deployed = Deployed::find(&args.stage).await?;
-    let letters = letters(&deployed, args.queue).await?;
+    let (letters, _) = letters(&deployed, args.queue, terminal).await?;
     if args.json {
         return terminal.print(&json!({ "messages": letters }).to_string());
     }
@@ -154,7 +150,7 @@ fn row(letter: &Letter) -> Vec<String> {
 
 async fn show(args: &ShowArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let deployed = Deployed::find(&args.stage).await?;
-    let letters = letters(&deployed, Which::Both).await?;
+    let (letters, _) = letters(&deployed, Which::Both, terminal).await?;
     let found: Vec<&Letter> = letters.iter().filter(|letter| letter.id.starts_with(&args.id)).collect();
     let letter = match found[..] {
         [letter] => letter,

@@ -140,6 +140,9 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     let begun = Instant::now();
     tell("every_file_has_one_whole_trace", traces::all_whole(&system).await, begun.elapsed());
 
+    if let Some(latency) = traces::latency(&system) {
+        terminal.note(&latency);
+    }
     if failed > 0 {
         terminal.note(&format!("MiniStack's log: {}", system.stack.keep_log()?.display()));
     }

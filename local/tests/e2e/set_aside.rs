@@ -5,84 +5,88 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_sqs::types::Message;
-use common::contract::{CatalogStatus, FileEvent, Receipt, claim_key, clean_key};
+use common::contract::{CatalogStatus, Claim, FileEvent, Receipt, catalog_key, claim_key, clean_key};
 use consumer::dead_letter::{REASON, REASON_TEXT};
-use serde_json::{Value, json};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::invoke::invoke;
 use crate::subscribers::{received, subscribe};
 use crate::system::System;
 
-/// A batch of ten: one that can never have been right, one whose claim somebody holds for the moment, one that waits for
-/// its receipt, seven that are fine.
+/// Ten messages through the queue: a corrupted copy, one that waits for its receipt, one whose claim somebody holds for
+/// some seconds, seven that are fine.
 pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
+    const POISON: usize = 3;
+    const TRANSIENT: usize = 6;
+    const SLOW: usize = 8;
     let queue = subscribe(&system, "ten", true, &["penstock.file.processed"]).await?;
     let keys: Vec<String> = (0..10).map(|number| format!("ten/{number}.csv")).collect();
-    let mut files = Vec::new();
+    let mut receipts = Vec::new();
     for key in &keys {
-        files.push(system.send(key, b"id\n1\n").await?);
+        receipts.push(system.send(key, b"id\n1\n").await?.0);
     }
     let bodies = bodies_of(&system, &queue, &keys).await?;
+    system.event_queue_is_empty().await?;
     // As if for the first time.
-    for (receipt, entry) in &files {
-        let day = receipt.timing.finished_at.strftime("%Y-%m-%d");
-        system.remove(&format!("catalog/dt={day}/{}.json", entry.event_id)).await?;
-        system.remove(&claim_key(&entry.event_id)).await?;
+    for receipt in &receipts {
+        system.remove(&catalog_key(&receipt.event_id, receipt.timing.finished_at)).await?;
+        system.remove(&claim_key(&receipt.event_id)).await?;
     }
-    let poison = poisoned(&bodies[3])?;
-    let transient = system.read(&format!("receipts/{}.json", keys[6])).await?.context("no receipt")?;
-    system.remove(&format!("receipts/{}.json", keys[6])).await?;
-    let records: Vec<Value> =
-        (0..10).map(|at| record(&keys[at], if at == 3 { &poison } else { &bodies[at] })).collect();
-    let consumer = &system.stack.outputs().consumer_function;
-    let answer = invoke(&system, consumer, &json!({ "Records": records })).await?;
-    ensure!(
-        answer["batchItemFailures"] == json!([{ "itemIdentifier": keys[6] }]),
-        "the consumer answered {answer}"
-    );
-    let letter = letter(&system, &files[3].0.event_id).await?;
+    let poison = poisoned(&bodies[POISON])?;
+    let receipt_key = format!("receipts/{}.json", keys[TRANSIENT]);
+    let absent = system.read(&receipt_key).await?.context("no receipt")?;
+    system.remove(&receipt_key).await?;
+    let slow = &receipts[SLOW].event_id;
+    let claim =
+        Claim { event_id: slow.clone(), owner: "e2e".into(), expires_at: Timestamp::now() + 3.seconds() };
+    write(&system, &claim_key(slow), serde_json::to_vec(&claim)?).await?;
+    for (at, body) in bodies.iter().enumerate() {
+        system.enqueue(if at == POISON { &poison } else { body }).await?;
+    }
+
+    let letter = letter(&system, &receipts[POISON].event_id).await?;
     let attribute = |name: &str| {
         letter.message_attributes().and_then(|all| all.get(name)?.string_value()).unwrap_or_default()
     };
     ensure!(attribute(REASON) == "contradiction", "{letter:?}");
     ensure!(attribute(REASON_TEXT).ends_with("its sums don't add up"), "{letter:?}");
-
     // What was not there for the moment is there again.
-    let receipt = aws_sdk_s3::primitives::ByteStream::from(transient);
-    let put = system.stack.clients().s3.put_object().bucket(system.output_bucket());
-    put.key(format!("receipts/{}.json", keys[6])).body(receipt).send().await?;
-    let again = json!({ "Records": [record(&keys[6], &bodies[6])] });
-    let answer = invoke(&system, consumer, &again).await?;
-    ensure!(answer["batchItemFailures"] == json!([]), "the consumer answered {answer}");
-    for (at, key) in keys.iter().enumerate() {
-        let entries = system.entries(key).await?;
-        let status = if at == 3 { CatalogStatus::Failed } else { CatalogStatus::Processed };
-        ensure!(entries.len() == 1 && entries[0].status == status, "{key} is catalogued as {entries:?}");
+    write(&system, &receipt_key, absent).await?;
+    for (at, receipt) in receipts.iter().enumerate().filter(|(at, _)| *at != POISON) {
+        let entry = system.entry_of(receipt).await?;
+        ensure!(entry.status == CatalogStatus::Processed, "{} is catalogued as {entry:?}", keys[at]);
     }
-    // All of it once more has no effect.
-    let answer = invoke(&system, consumer, &json!({ "Records": records })).await?;
-    ensure!(answer["batchItemFailures"] == json!([]), "the consumer answered {answer}");
-    let letters = letters_of(&system, &files[3].0.event_id).await?;
-    ensure!(letters.len() <= 1, "{} letters of one event", letters.len());
+    ensure!(system.entries(&keys[POISON]).await?.is_empty(), "a corrupted copy stands for the true message");
+
+    // All of it once more has no effect but that of the true message.
+    for body in &bodies {
+        system.enqueue(body).await?;
+    }
+    let entry = system.entry_of(&receipts[POISON]).await?;
+    ensure!(entry.status == CatalogStatus::Processed, "{entry:?}");
+    system.event_queue_is_empty().await?;
+    for key in &keys {
+        let entries = system.entries(key).await?;
+        ensure!(entries.len() == 1, "{key} is catalogued as {entries:?}");
+    }
+    let letters = letters_of(&system, &receipts[POISON].event_id).await?;
+    ensure!(letters.len() == 1, "{} letters of one event", letters.len());
+    Ok(())
+}
+
+async fn write(system: &System, key: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
+    let put = system.stack.clients().s3.put_object().bucket(system.output_bucket()).key(key);
+    let put = put.body(aws_sdk_s3::primitives::ByteStream::from(bytes)).send().await;
+    put.with_context(|| format!("put {key}"))?;
     Ok(())
 }
 
 fn poisoned(body: &str) -> anyhow::Result<String> {
     let mut event: Value = serde_json::from_str(body)?;
-    event["data"]["counts"]["rows_in"] = json!(1_000_000);
+    event["data"]["counts"]["rows_in"] = 1_000_000.into();
     Ok(event.to_string())
-}
-
-fn record(id: &str, body: &str) -> Value {
-    json!({
-        "messageId": id,
-        "receiptHandle": "none",
-        "body": body,
-        "attributes": { "ApproximateReceiveCount": "1" },
-        "eventSource": "aws:sqs",
-    })
 }
 
 /// The body of the message about a file.
@@ -170,10 +174,11 @@ pub(crate) async fn damaged_and_replayed(system: Arc<System>) -> anyhow::Result<
     let failed = penstock(&system, &["catalog", "--failed", "--key", key]).await?;
     ensure!(failed[0]["error_code"] == "mismatch", "{failed}");
 
-    // Put back, it has no effect: it is catalogued as failed. The replay is another attempt.
+    // Put back, it has no effect: it is catalogued as failed, and so it is kept, unless somebody insists. The replay is
+    // another attempt.
     let would = penstock(&system, &["dlq", "redrive", id, "--dry-run"]).await?;
-    ensure!(would[0]["messages"][0]["outcome"] == "would be redriven", "{would}");
-    let redriven = penstock(&system, &["dlq", "redrive", id, "--yes"]).await?;
+    ensure!(would[0]["messages"][0]["outcome"] == "would be kept", "{would}");
+    let redriven = penstock(&system, &["dlq", "redrive", id, "--force", "--yes"]).await?;
     ensure!(redriven[0]["messages"][0]["outcome"] == "redriven", "{redriven}");
     let replayed = penstock(&system, &["replay", "--again", "--yes", &file]).await?;
     ensure!(replayed[0]["files"][0]["attempt"] == 1, "{replayed}");

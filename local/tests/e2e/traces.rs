@@ -196,3 +196,33 @@ fn whole(system: &System, source: &Source, trace_id: &str) -> anyhow::Result<()>
     ensure!(strays == 0, "{strays} spans of {key} are in other traces");
     Ok(())
 }
+
+/// How long the consumer took from the message to the catalogue's entry, and with the way there: medians of all files that
+/// were done at their first receive, whatever else the machine did. Nothing if there were none.
+pub(crate) fn latency(system: &System) -> Option<String> {
+    let spans = system.spans.spans();
+    let named = |trace_id: &str, name: &str| {
+        let mut ours = spans.iter().filter(|span| span.trace_id == trace_id && span.name.starts_with(name));
+        ours.next().filter(|_| ours.next().is_none())
+    };
+    let (mut work, mut way) = (Vec::new(), Vec::new());
+    for begun in spans.iter().filter(|span| span.attribute("penstock.outcome") == "processed") {
+        let trace_id = begun.trace_id.as_str();
+        let (Some(published), Some(_), Some(entry)) =
+            (named(trace_id, "publish "), named(trace_id, "process "), named(trace_id, "catalogue"))
+        else {
+            continue;
+        };
+        work.push(entry.end.saturating_sub(begun.start));
+        way.push(entry.end.saturating_sub(published.end));
+    }
+    let files = work.len();
+    let median = |mut times: Vec<u64>| {
+        times.sort_unstable();
+        Some(*times.get(times.len() / 2)? as f64 / 1e6)
+    };
+    let (work, way) = (median(work)?, median(way)?);
+    Some(format!(
+        "consumer, message to catalogue: p50 {work:.0} ms; from the end of publishing: p50 {way:.0} ms ({files} files)"
+    ))
+}

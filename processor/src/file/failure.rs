@@ -40,8 +40,8 @@ impl File<'_> {
     }
 
     /// Writes a `failed` receipt and publishes. Never in the place of a `processed` receipt of the same source, nor of
-    /// another bucket's file. A failure that was told before is told again from the receipt of then, so that its time
-    /// stays the same.
+    /// another bucket's file. A failure that was told before is told again from the receipt of then. An event has one time,
+    /// whatever is found wrong later: the catalogue has one place for it.
     pub(super) async fn fail_at(
         &self,
         mut object: ObjectRef,
@@ -52,6 +52,7 @@ impl File<'_> {
         let receipt = receipt::of_attempt(receipt, self.attempt);
         let mut last_error = None;
         for tries in 0..MAX_TRIES {
+            let mut told = None;
             let condition = match document::read::<Receipt>(store, &object).await? {
                 None => Condition::IfAbsent,
                 Some(found) if self.is_protected(&found.value) => {
@@ -67,7 +68,14 @@ impl File<'_> {
                 {
                     return Ok(Outcome::Superseded(NEWER));
                 }
-                Some(found) => Condition::IfMatch(found.etag),
+                Some(found) => {
+                    told = (found.value.event_id == receipt.event_id).then_some(found.value.timing);
+                    Condition::IfMatch(found.etag)
+                }
+            };
+            let receipt = match told {
+                Some(timing) => Receipt { timing, ..receipt.clone() },
+                None => receipt.clone(),
             };
             match document::write(store, &object, &receipt, &condition).await {
                 Ok(_) => {

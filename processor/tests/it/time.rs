@@ -105,7 +105,9 @@ async fn out_of_time_told_again_is_the_same_until_more_is_known() {
     assert_eq!(world.s3.pending(), 0);
 
     assert_eq!(world.handle_within(&event, LAMBDA_MS).await.unwrap(), failed());
-    assert_eq!(world.receipt(KEY).unwrap().error.unwrap().code, "truncated_gzip");
+    let receipt = world.receipt(KEY).unwrap();
+    assert_eq!((&receipt.event_id, receipt.timing), (&told.event_id, told.timing), "an event has one time");
+    assert_eq!(receipt.error.unwrap().code, "truncated_gzip");
     assert_eq!(world.events().last().unwrap().data.receipt.error.as_ref().unwrap().code, "truncated_gzip");
     // What is wrong with the file is never forgotten for want of time.
     world.s3.plan(Operation::UploadPart, Fault::Late(HOUR));
