@@ -163,7 +163,7 @@ impl File<'_> {
         match (clean_key(&output_name), rejects_key(key, &self.event_id), receipt_key(key)) {
             (Ok(clean), Ok(rejects), Ok(receipt)) => {
                 let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
-                self.run_at(&places).await
+                Box::pin(self.run_at(&places)).await
             }
             (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
                 let message = format!("{error}: give the file a shorter key");
