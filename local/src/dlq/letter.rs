@@ -110,10 +110,6 @@ impl Letter {
         self.queue
     }
 
-    pub(super) fn which(&self) -> Which {
-        if self.queue == "failures" { Which::Failures } else { Which::DeadLetters }
-    }
-
     /// The event that the processor failed on.
     pub(super) fn request(&self) -> Option<&Value> {
         self.body.get("requestPayload").filter(|request| request.is_object())
