@@ -209,7 +209,12 @@ impl Consumer {
         let arn = record.event_source_arn.as_deref()?;
         let (url, receipt) = (backoff::queue_url(&self.dlq_url, arn)?, record.receipt_handle.as_deref()?);
         let receives = spans::receives(record);
-        let pause = backoff::pause(self.first_pause, receives, error, fastrand::f64(), Timestamp::now());
+        let pause = if receives >= u64::from(self.max_receives) {
+            // SQS sets it aside when it would be received once more: the sooner that is, the sooner somebody knows.
+            Duration::ZERO
+        } else {
+            backoff::pause(self.first_pause, receives, error, fastrand::f64(), Timestamp::now())
+        };
         let told = tokio::time::timeout(PUT_OFF_WITHIN, self.queues.put_off(&url, receipt, pause)).await;
         let failed = match told {
             Ok(Ok(())) => return Some(pause),
