@@ -6,6 +6,7 @@ export RUSTDOCFLAGS := "-D warnings"
 tools := justfile_directory() / "target/tools"
 images := justfile_directory() / "target/images/python"
 reference_tools := justfile_directory() / "target/reference-tools"
+frictionless_tools := justfile_directory() / "target/frictionless-tools"
 pollock_tools := justfile_directory() / "target/pollock-tools"
 
 [private]
@@ -49,7 +50,12 @@ reference: reference-tools
     REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
 
 # Everything CI checks, in its order
-check: fmt lint test reference second-opinion doc deny check-deploy e2e demo pages
+check: fmt lint test reference frictionless second-opinion doc deny check-deploy e2e demo pages
+
+# Frictionless on the same schemas and rows: both find the same ones wrong
+frictionless: frictionless-tools
+    cargo build --workspace --bin penstock
+    {{frictionless_tools}}/bin/python engine/tests/table-schema/compare.py target/debug/penstock
 
 # Formatting
 fmt:
@@ -119,8 +125,25 @@ pollock DIR: pollock-tools
     cargo build --release -p local --bin penstock
     {{pollock_tools}}/bin/python engine/benches/pollock.py {{DIR}} target/release/penstock
 
-# What takes hours: the benchmarks up to 64 GB, each stage of the engine, and images: the other architecture's, and compiled inside
-nightly: (bench "--full") image-tools
+# The engine, the finding of dialects and the reading of events under a fuzzer, so many seconds each
+fuzz SECONDS="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # As cargo-fuzz builds without a sanitizer: the code has no `unsafe`, and a stable compiler will do.
+    export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+        -Cllvm-args=-sanitizer-coverage-trace-compares"
+    host="$(rustc -vV | sed -n 's/^host: //p')"
+    cargo build --release --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$host" --features event
+    for target in engine dialect event; do
+        mkdir -p "target/fuzz/corpus/$target"
+        "target/fuzz/$host/release/$target" -max_total_time={{SECONDS}} -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=256 \
+            -print_final_stats=1 -artifact_prefix="target/fuzz/$target-" "target/fuzz/corpus/$target" "fuzz/corpus/$target"
+    done
+
+# What takes hours: the benchmarks up to 64 GB, each stage of the engine, half an hour of each fuzzer, and images: the other
+# architecture's, and compiled inside
+nightly: (bench "--full") (fuzz "1800") image-tools
     cargo bench -p engine
     {{images}}/bin/python docker/images check --arch {{ if arch() == "aarch64" { "x86_64" } else { "arm64" } }}
     {{images}}/bin/python docker/images check --inside
@@ -146,6 +169,11 @@ reference-tools:
     @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
         && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
         && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
+
+[private]
+frictionless-tools:
+    @test -x {{frictionless_tools}}/bin/frictionless || (python3 -m venv {{frictionless_tools}} \
+        && {{frictionless_tools}}/bin/pip install --quiet --disable-pip-version-check frictionless==5.21.0)
 
 [private]
 pollock-tools:

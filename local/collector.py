@@ -46,7 +46,7 @@ class Door(BaseHTTPRequestHandler):
     xray = ""
     taken = 0
     refused: list = []
-    # The traces that have a segment of this key, the first of them first.
+    # The traces that have a file of this key.
     traces_of: dict = {}
 
     def do_POST(self):
@@ -57,8 +57,8 @@ class Door(BaseHTTPRequestHandler):
             answer = ask(f"{self.xray}{self.path}", body)
         for document in map(json.loads, json.loads(body).get("TraceSegmentDocuments", [])):
             Door.taken += 1
-            if key := document.get("aws", {}).get("s3.key"):
-                self.traces_of.setdefault(key, []).append(document["trace_id"])
+            if document["name"] == "file":
+                self.traces_of.setdefault(document["aws"]["s3.key"], []).append(document["trace_id"])
         Door.refused += json.loads(answer).get("UnprocessedTraceSegments", [])
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -67,7 +67,7 @@ class Door(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def search(self, expression: str) -> bytes:
-        """As X-Ray searches by annotation; Rotel makes none, but keeps the attribute."""
+        """As X-Ray searches by a file's annotation; Rotel makes none, but keeps the attribute."""
         key = re.match(r'annotation\[aws\.s3\.key\] = "([^"]*)" OR ', expression)[1]
         return json.dumps({"TraceSummaries": [{"Id": id} for id in self.traces_of.get(key, [])]}).encode()
 
@@ -75,8 +75,8 @@ class Door(BaseHTTPRequestHandler):
         pass
 
 
-def ask(url: str, body: bytes | None, method: str = "POST") -> bytes:
-    headers = {"Authorization": CALLER, "Content-Type": "application/json"}
+def ask(url: str, body: bytes | None, method: str = "POST", service: str = "xray") -> bytes:
+    headers = {"Authorization": CALLER.replace("xray", service), "Content-Type": "application/json"}
     request = urllib.request.Request(url, body, headers, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.read()
@@ -175,7 +175,7 @@ def look(stack: dict, xray: str, files: list) -> None:
     """Each file's trace as `penstock trace --stage` finds it: the last one's without its receipt, by X-Ray's search."""
     endpoint = stack["endpoint"]
     place = f"{endpoint}/{stack['output_bucket']}/receipts/{urllib.parse.quote(files[-1]['key'])}.json"
-    ask(place, None, "DELETE")
+    ask(place, None, "DELETE", "s3")
     for file in files:
         variables = {**AWS, "AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_XRAY": xray}
         found = penstock("trace", file["key"], "--stage", "dev", "--region", "us-east-1", **variables)

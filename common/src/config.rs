@@ -199,17 +199,21 @@ impl ConsumerConfig {
             notifications: given(&lookup, "NOTIFICATIONS"),
             region: given(&lookup, "AWS_REGION"),
             prices: Prices {
-                gb_second: number(&lookup, "GB_SECOND_PRICE", "US dollars, such as 0.0000133334", is_amount)?
-                    .unwrap_or(Prices::default().gb_second),
-                processor_mib: number(&lookup, "PROCESSOR_MEMORY_MIB", "a number of MiB", is_amount)?
-                    .unwrap_or(Prices::default().processor_mib),
+                gb_second: number(&lookup, "GB_SECOND_PRICE", "US dollars, such as 0.0000133334", |price| {
+                    is_amount(*price)
+                })?
+                .unwrap_or(Prices::default().gb_second),
+                processor_mib: number(&lookup, "PROCESSOR_MEMORY_MIB", "a number of MiB", |mib| {
+                    is_amount(*mib)
+                })?
+                .unwrap_or(Prices::default().processor_mib),
             },
         })
     }
 }
 
-fn is_amount(amount: &f64) -> bool {
-    amount.is_finite() && *amount >= 0.0
+fn is_amount(amount: f64) -> bool {
+    amount.is_finite() && amount >= 0.0
 }
 
 fn number<T: std::str::FromStr>(

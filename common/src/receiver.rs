@@ -120,11 +120,11 @@ impl Kept {
         Ok(())
     }
 
-    fn begin_anew<'a>(&mut self, with: impl Iterator<Item = &'a ReceivedSpan>) -> io::Result<()> {
+    fn begin_anew<'a>(&mut self, mut with: impl Iterator<Item = &'a ReceivedSpan>) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.bytes = 0;
-        with.into_iter().try_for_each(|span| self.add(span))
+        with.try_for_each(|span| self.add(span))
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
                 spans.all.pop_front();
             }
             let text = std::fs::read_to_string(file.path()).unwrap();
-            assert!(text.len() <= max_bytes as usize + 1000, "{} bytes", text.len());
+            assert!(text.len() as u64 <= max_bytes + 1000, "{} bytes", text.len());
             let read: Vec<String> =
                 text.lines().map(|line| serde_json::from_str::<ReceivedSpan>(line).unwrap().name).collect();
             assert!(names.ends_with(&read) && read.len() >= names.len().min(20), "{read:?}");

@@ -79,6 +79,8 @@ pub struct Told {
     pub header_lines: Option<u64>,
     /// Lines before the header that are none of the table's.
     pub preamble_lines: Option<u64>,
+    /// Lines at the end of the file that are none of the table's.
+    pub footnote_lines: Option<u64>,
     /// What begins a comment.
     pub comment: Option<Comment>,
     /// Whether the header alone says how wide the rows are. If not, and most of the first rows agree on another width,
@@ -109,6 +111,7 @@ impl Told {
             terminator: Some(Terminator::Any),
             header_lines: Some(1),
             preamble_lines: Some(0),
+            footnote_lines: Some(0),
             comment: Some(Comment::None),
             trusts_header: true,
         }
@@ -127,6 +130,8 @@ pub(crate) struct Reading {
     pub comment_is_found: bool,
     pub header_lines: u64,
     pub preamble_lines: u64,
+    /// Whether nobody told of footnotes: then text below a blank line at the end is rejected as such.
+    pub finds_footnotes: bool,
     /// Fields that most rows have, where a look at the first rows says so.
     pub width: Option<usize>,
 }
@@ -152,6 +157,7 @@ impl Default for Reading {
             comment_is_found: false,
             header_lines: 1,
             preamble_lines: 0,
+            finds_footnotes: false,
             width: None,
         }
     }

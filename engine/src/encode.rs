@@ -40,7 +40,7 @@ const DEFLATE_END: &[u8] = b"\x03\0";
 
 /// Takes clean text, hands on the output's bytes, and counts them.
 pub(crate) struct Encoder {
-    compression: Compression,
+    pub(crate) compression: Compression,
     /// Blocks compressed at once.
     threads: usize,
     block: BytesMut,

@@ -16,6 +16,22 @@ pub(crate) enum LineEnd {
 }
 
 impl Terminator {
+    /// Whether nothing behind the first `window` bytes can change how they are read: they are the last, or they end
+    /// with a line's `\r` that no `\n` follows.
+    pub(crate) fn is_whole(self, input: &[u8], window: usize, last: bool, escape: Option<u8>) -> bool {
+        match (self, input.get(window)) {
+            (_, None) => last,
+            (Self::Any, Some(next)) if *next != b'\n' => {
+                let Some(line) = input[..window].strip_suffix(b"\r") else { return false };
+                // Behind an escape the `\r` is the record's own. Of several, each takes the meaning of the next.
+                let escapes = line.iter().rev().take_while(|byte| Some(**byte) == escape).count();
+                escapes.is_multiple_of(2)
+            }
+            // The other ends are known when they are seen.
+            _ => false,
+        }
+    }
+
     /// Whether a line ends at the start of `input`.
     pub(crate) fn at(self, input: &[u8], last: bool) -> LineEnd {
         match (self, input.first(), input.get(1)) {

@@ -66,7 +66,7 @@ impl Parser {
     /// [`Parser::split`].
     pub(crate) fn record(&self, input: &[u8], last: bool, given_up: usize, fields: &mut Fields) -> Found {
         let window = &input[..input.len().min(self.max_record_bytes)];
-        let last = last && window.len() == input.len();
+        let last = self.terminator.is_whole(input, window.len(), last, self.escape);
         if let Some((content, LineEnd::Here(end))) = self.terminator.find(window, last) {
             let line = &window[..content];
             let is_plain = |byte: Option<u8>| byte.is_none_or(|byte| memchr(byte, line).is_none());

@@ -19,7 +19,8 @@ use crate::EngineError;
 
 pub(crate) struct Recoder {
     reader: AsyncReader<Feed>,
-    writer: AsyncWriter<Tray>,
+    /// There until it is dropped.
+    writer: Option<AsyncWriter<Tray>>,
     tray: Arc<Mutex<Vec<u8>>>,
     record: ByteRecord,
 }
@@ -37,14 +38,16 @@ impl Recoder {
                 // csv-core strips a byte-order mark from the first bytes it sees. The file's own was skipped
                 // already, and a row may begin with those bytes: a blank line first makes it look no further.
                 .create_reader(Feed { bytes: b"\n".to_vec(), at: 0 }),
-            writer: AsyncWriterBuilder::new()
-                .has_headers(false)
-                .flexible(true)
-                .terminator(Terminator::Any(b'\n'))
-                .quote_style(QuoteStyle::Necessary)
-                .delimiter(delimiter)
-                .quote(quote)
-                .create_writer(Tray(Arc::clone(&tray))),
+            writer: Some(
+                AsyncWriterBuilder::new()
+                    .has_headers(false)
+                    .flexible(true)
+                    .terminator(Terminator::Any(b'\n'))
+                    .quote_style(QuoteStyle::Necessary)
+                    .delimiter(delimiter)
+                    .quote(quote)
+                    .create_writer(Tray(Arc::clone(&tray))),
+            ),
             tray,
             record: ByteRecord::new(),
         }
@@ -64,9 +67,12 @@ impl Recoder {
                 return Err(EngineError::Internal("a record was cut differently".into()));
             }
         }
+        let Some(writer) = &mut self.writer else {
+            return Err(EngineError::Internal("the csv writer is gone".into()));
+        };
         let written = async {
-            self.writer.write_byte_record(&self.record).await.map_err(|error| error.to_string())?;
-            self.writer.flush().await.map_err(|error| error.to_string())
+            writer.write_byte_record(&self.record).await.map_err(|error| error.to_string())?;
+            writer.flush().await.map_err(|error| error.to_string())
         };
         match written.now_or_never() {
             Some(Ok(())) => {}
@@ -77,6 +83,14 @@ impl Recoder {
         out.extend_from_slice(&tray);
         tray.clear();
         Ok(self.record.len())
+    }
+}
+
+impl Drop for Recoder {
+    /// A writer that is dropped flushes in an executor of its own, which panics where the caller's is of the same kind.
+    /// This one has nothing to flush.
+    fn drop(&mut self) {
+        drop(self.writer.take().map(|writer| writer.into_inner().now_or_never()));
     }
 }
 

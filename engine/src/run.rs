@@ -4,20 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use futures::Stream;
 
 use crate::dialect::Told;
-use crate::encode::Encoder;
-use crate::encoding::Decoder;
+use crate::flow::Flow;
 use crate::inflate::InflateLimits;
-use crate::outputs::Outputs;
 use crate::policy::Policies;
 use crate::recipe::{MaskKey, Work};
-use crate::rows::{MAX_REJECTS_BYTES, Rows};
 use crate::sample::Sample;
+use crate::tail::Tail;
 use crate::text::Text;
-use crate::{Compression, EngineError, Sink, Summary};
+use crate::{BadFile, Compression, EngineError, Sink, Summary};
 
 /// What the caller decides. The defaults lose nothing.
 #[derive(Debug, Clone)]
@@ -36,8 +34,13 @@ pub struct Options {
     pub inflate: InflateLimits,
     /// What is known of the dialect; the rest is found out.
     pub told: Told,
+    /// Of a [`replay`](crate::replay()), what stands between the header's names, where that is not what is told of the
+    /// rows.
+    pub header_delimiter: Option<Vec<u8>>,
     /// What becomes of rows that are not as they should be.
     pub policies: Policies,
+    /// Whether the output's columns are profiled.
+    pub profile: bool,
     /// What a recipe does to the rows.
     pub work: Option<Arc<Work>>,
     /// The key of its masks.
@@ -53,7 +56,9 @@ impl Default for Options {
             threads: 1,
             inflate: InflateLimits::default(),
             told: Told::default(),
+            header_delimiter: None,
             policies: Policies::default(),
+            profile: false,
             work: None,
             mask_key: None,
         }
@@ -80,29 +85,13 @@ where
     R: Sink,
 {
     let mut text = Text::open(input, options).await?;
-    let output_compression = options.output_compression.unwrap_or(text.compression).of_output();
     let sample = Sample::gather(&mut text).await?;
     let found = sample.look(options, text.compression == Compression::None)?;
-    let decoder = Decoder::new(found.encoding.encoding);
     let reading = found.sniffed.reading.clone();
-    let mut rows = Rows::new(reading, options.max_record_bytes, options.policies, decoder.is_some());
-    if let Some(work) = &options.work {
-        if work.needs_key() && options.mask_key.is_none() {
-            return Err(EngineError::Internal("the recipe masks by a key, and there is none".into()));
-        }
-        rows = rows.with_work(Arc::clone(work), options.mask_key.clone());
-    }
-    let mut flow = Flow {
-        rows,
-        decoder,
-        out: Outputs::default(),
-        carry: BytesMut::new(),
-        want: MIN_LOOK_BYTES,
-        encoder: Encoder::new(output_compression, options.threads),
-        output,
-        rejects,
-        block_bytes: options.block_bytes,
-    };
+    let footnotes = options.told.footnote_lines.filter(|lines| *lines > 0);
+    let tail = footnotes.map(|lines| Tail::new(lines, reading.terminator));
+    let mut flow = Flow::new(reading, &found, text.compression, options, output, rejects)?;
+    flow.tail = tail;
     flow.rows.skip_front(found.encoding.bom as u64);
     let mut front = found.encoding.bom;
     let (mut sampled, whole) = (sample.blocks.into_iter(), sample.whole);
@@ -124,30 +113,19 @@ where
             breathe().await;
         }
     }
-    flow.finish().await?;
-
-    let (tally, read) = (flow.rows.tally, text.progress());
-    let summary = Summary {
-        dialect: found.dialect(&tally),
-        input_compression: text.compression,
-        members: read.members,
-        output_compression,
-        counts: tally.counts,
-        input_bytes: read.input_bytes,
-        decompressed_bytes: read.text_bytes,
-        output_bytes: flow.encoder.output_bytes,
-        spans: tally.spans,
-        by_reason: tally.by_reason,
-        warnings: tally.warnings,
-    };
-    if !summary.adds_up() {
-        return Err(EngineError::Internal(format!("the sums don't add up: {summary:?}")));
+    flow.end_text().await?;
+    if let Some(tail) = flow.tail.take() {
+        let (held, lines) = tail.finish()?;
+        if !held.is_empty() && flow.rows.lacks_header() {
+            let what = "the header is among the last lines, which are footnotes as was told: tell fewer";
+            return Err(BadFile::new("unreadable_header", what).into());
+        }
+        flow.rows.skip_footnotes(held.len(), lines);
     }
-    Ok(summary)
+    flow.end_sinks().await?;
+    let progress = text.progress();
+    flow.summary(found, progress.text_bytes, text.compression, progress)
 }
-
-/// A record that runs over a block's border is first looked at when this much is there.
-const MIN_LOOK_BYTES: usize = 256;
 
 /// Bytes that are there already never make a task wait, and a task that never waits hears no deadline. So many blocks
 /// are a few milliseconds.
@@ -164,114 +142,4 @@ pub(crate) async fn breathe() {
         Poll::Pending
     })
     .await;
-}
-
-/// Text on its way through the rows into the sinks.
-struct Flow<'a, O, R> {
-    rows: Rows,
-    out: Outputs,
-    /// The start of a record whose end has not come yet.
-    carry: BytesMut,
-    /// How long the carry has to be before it is looked at (again).
-    want: usize,
-    encoder: Encoder,
-    output: &'a mut O,
-    rejects: &'a mut R,
-    block_bytes: usize,
-    /// Makes UTF-8 of the text, where it is something else.
-    decoder: Option<Decoder>,
-}
-
-impl<O: Sink, R: Sink> Flow<'_, O, R> {
-    /// Takes the next bytes of the source.
-    async fn take_source(&mut self, block: Bytes) -> Result<(), EngineError> {
-        let text = match &mut self.decoder {
-            None => block,
-            Some(decoder) => decoder.decode(&block, false, |mark| self.rows.mark(mark)),
-        };
-        self.take(text).await
-    }
-
-    /// Takes the next text. Only the record that runs over a block's border is copied to be looked at.
-    async fn take(&mut self, block: Bytes) -> Result<(), EngineError> {
-        let mut at = 0;
-        while !self.carry.is_empty() && at < block.len() {
-            let carried = self.carry.len();
-            let end = block.len().min(at + self.want.saturating_sub(carried).max(1));
-            self.carry.extend_from_slice(&block[at..end]);
-            at = end;
-            if self.carry.len() < self.want {
-                return Ok(());
-            }
-            let mut carry = std::mem::take(&mut self.carry);
-            let used = self.advance(&carry, None, false).await?;
-            // Of what stood in the carry before: then the rest is a record still without an end.
-            if used < carried {
-                carry.advance(used);
-                self.carry = carry;
-                self.want_more();
-                continue;
-            }
-            at -= carry.len() - used;
-            carry.clear();
-            self.carry = carry;
-            break;
-        }
-        let used = if at < block.len() { self.advance(&block[at..], Some(&block), false).await? } else { 0 };
-        self.carry.extend_from_slice(&block[at + used..]);
-        self.want_more();
-        Ok(())
-    }
-
-    /// A record that has no end in what is there is looked at again only when there is twice as much, so that none
-    /// is looked at more than a few times.
-    fn want_more(&mut self) {
-        self.want = (2 * self.carry.len()).max(MIN_LOOK_BYTES);
-    }
-
-    /// Takes what is left, and ends the output.
-    async fn finish(&mut self) -> Result<(), EngineError> {
-        if let Some(decoder) = &mut self.decoder {
-            let rest = decoder.decode(&Bytes::new(), true, |mark| self.rows.mark(mark));
-            self.take(rest).await?;
-        }
-        let carry = std::mem::take(&mut self.carry);
-        self.advance(&carry, None, true).await?;
-        self.rows.check_rejects(true)?;
-        self.hand_on(0).await?;
-        self.encoder.finish(self.output).await
-    }
-
-    /// Takes the whole records at the start of `input`, which lies in `source` if one is given, and hands on what
-    /// they become. Returns how many bytes it took.
-    async fn advance(
-        &mut self,
-        input: &[u8],
-        source: Option<&Bytes>,
-        last: bool,
-    ) -> Result<usize, EngineError> {
-        self.out.source = source.cloned();
-        let mut used = 0;
-        loop {
-            let progress = self.rows.advance(&input[used..], last, &mut self.out)?;
-            used += progress.used;
-            self.hand_on(self.block_bytes).await?;
-            if !progress.full {
-                break;
-            }
-        }
-        self.out.source = None;
-        Ok(used)
-    }
-
-    /// Hands on what there is; what was gathered from small pieces only if it is `least` bytes or more.
-    async fn hand_on(&mut self, least: usize) -> Result<(), EngineError> {
-        for piece in self.out.take_pieces(least) {
-            self.encoder.push(piece, self.output).await?;
-        }
-        if let Some(chunk) = self.out.take_rejects(least.min(MAX_REJECTS_BYTES)) {
-            self.rejects.write(chunk).await.map_err(EngineError::Rejects)?;
-        }
-        Ok(())
-    }
 }

@@ -93,6 +93,7 @@ impl Look {
             header_lines: tally.header_lines,
             header: tally.named,
             preamble_lines: tally.preamble_lines,
+            footnote_lines: tally.footnote_lines,
             comment_lines: tally.comment_lines,
             renamed: tally.renamed.clone(),
             rows_mended: tally.rows_mended,

@@ -7,6 +7,8 @@
 use bytes::BytesMut;
 use memchr::{memchr, memchr_iter, memchr3};
 
+use crate::dialect::Terminator;
+
 /// A record found in a buffer; lengths from the record's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Scan {
@@ -133,7 +135,7 @@ impl<'a> Scanner<'a> {
         forward(&mut self.next_quote, self.grammar.quote);
         forward(&mut self.next_cr, b'\r');
         let window_end = input.len().min(at + self.grammar.max_record_bytes);
-        let last = self.last && window_end == input.len();
+        let last = Terminator::Any.is_whole(input, window_end, self.last, None);
         // Most records: a line without a quote, and without a `\r` but for one right before the `\n`.
         let (end, newline) = (self.next_newline.min(window_end), self.next_newline < window_end);
         let content_end = if newline && self.next_cr + 1 == end { self.next_cr } else { end };

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::profile::ColumnProfile;
 use crate::{Comment, Compression, Escape, Quote, Reason, Renamed};
 
 /// Everything that [`run`](crate::run()) can say of a file. The receipt is made from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// How the text is written.
     pub dialect: Dialect,
@@ -27,6 +28,10 @@ pub struct Summary {
     pub spans: Spans,
     /// Rejections by reason.
     pub by_reason: BTreeMap<Reason, u64>,
+    /// What the output's columns hold, the first thousand of them, where that was asked for.
+    pub columns: Vec<ColumnProfile>,
+    /// Columns of the output that are not among those.
+    pub columns_left_out: u64,
     /// Rows in the output that violate the recipe's schema, which only counts them, by what is wrong first.
     pub warnings: BTreeMap<Reason, u64>,
 }
@@ -64,6 +69,8 @@ pub struct Dialect {
     pub header: bool,
     /// Lines before the header that are none of the table's.
     pub preamble_lines: u64,
+    /// Lines behind the table that are none of its: told of, or text below a blank line.
+    pub footnote_lines: u64,
     /// Comments that were skipped.
     pub comment_lines: u64,
     /// Columns whose name is not the header's: it was empty, or another column's. The first hundred.
@@ -111,7 +118,7 @@ pub struct Spans {
     pub filtered: u64,
     /// The header's lines.
     pub header: u64,
-    /// Byte-order mark, preamble, comments and blank lines.
+    /// Byte-order mark, preamble, comments, blank lines, and footnotes that were told of.
     pub skipped: u64,
 }
 

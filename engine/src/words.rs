@@ -42,14 +42,19 @@ pub fn delimiter(text: &str) -> Result<Vec<u8>, String> {
     let bytes = unescaped(text)?;
     match bytes.len() {
         0 => Err("it is empty".into()),
+        _ if bytes.contains(&0) => Err(ZERO.into()),
         1..=MAX_DELIMITER_BYTES if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r')) => Ok(bytes),
         1..=MAX_DELIMITER_BYTES => Err("it has a line's end".into()),
         _ => Err(format!("it is longer than {MAX_DELIMITER_BYTES} bytes")),
     }
 }
 
+/// A file with zero bytes at its start is a binary one, or in UTF-16.
+const ZERO: &str = "a zero byte can't be told: a file that has them is taken for a binary one";
+
 fn one_byte(text: &str) -> Result<u8, String> {
     match unescaped(text)?[..] {
+        [0] => Err(ZERO.into()),
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(byte),
         _ => Err("one character of ASCII is wanted".into()),
     }

@@ -46,9 +46,9 @@ pub(crate) fn in_order<T: Send, E>(
             .collect();
         for (piece, (pieces, back)) in (0..count).zip(workers.iter().cycle()) {
             // A worker that died panicked, which the scope hands on.
-            let Ok(made) = pieces.recv() else { break };
+            let Ok(next) = pieces.recv() else { break };
             // One buffer too many is no loss.
-            back.try_send(take(piece, made)?).ok();
+            back.try_send(take(piece, next)?).ok();
         }
         Ok(())
     })

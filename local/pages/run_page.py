@@ -51,6 +51,6 @@ def draw(browser: Browser, path: Path, folder: Path, name: str) -> None:
         height = page.locator("h2", has_text="Slowest files").bounding_box()["y"]
         picture = folder / f"{name}-{way}.png"
         page.screenshot(path=picture, full_page=True, clip={"x": 0, "y": 0, "width": window["width"], "height": height})
-        Image.open(picture).convert("RGB").quantize(32).save(picture, optimize=True)
+        Image.open(picture).convert("RGB").quantize(64, Image.Quantize.MAXCOVERAGE).save(picture, optimize=True)
         context.close()
     print(f"drawn in {folder}")

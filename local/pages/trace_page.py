@@ -24,7 +24,7 @@ SPANS = ["upload", "file", "detect", "transfer", "commit", "publish", "process",
 PLACES = """() => {
   const waterfall = document.querySelector('svg[aria-label=waterfall]');
   const boxes = (selector) => [...waterfall.querySelectorAll(selector)].map((e) => e.getBoundingClientRect().toJSON());
-  return { bars: boxes(':scope > rect'), names: boxes(':scope > svg'), times: boxes(':scope > text.end') };
+  return { bars: boxes(':scope > rect'), names: boxes(':scope > svg'), times: boxes(':scope > text.end:not(.dim)') };
 }"""
 
 
@@ -105,6 +105,6 @@ def draw(browser: Browser, path: Path, folder: Path) -> None:
         height = page.locator("section").last.bounding_box()["y"]
         picture = folder / f"trace-{name}.png"
         page.screenshot(path=picture, full_page=True, clip={"x": 0, "y": 0, "width": window["width"], "height": height})
-        Image.open(picture).convert("RGB").quantize(32).save(picture, optimize=True)
+        Image.open(picture).convert("RGB").quantize(64, Image.Quantize.MAXCOVERAGE).save(picture, optimize=True)
         context.close()
     print(f"drawn in {folder}")

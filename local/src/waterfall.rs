@@ -58,6 +58,12 @@ fn under<'a>(
     }
 }
 
+/// Seconds, or nothing where there can't be so many.
+pub(crate) fn nanoseconds(seconds: f64) -> u64 {
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    u64::try_from(duration.as_nanos()).unwrap_or_default()
+}
+
 /// Nanoseconds as people read them.
 pub(crate) fn duration(nanoseconds: u64) -> String {
     let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use common::contract::{
-    ByteCounts, ByteSpans, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt, RecipeRef,
-    Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
+    ByteCounts, ByteSpans, Column, Compression, Confidence, Counts, Dialect, Failure, Output, Receipt,
+    RecipeRef, Rejects, RenamedColumn, SCHEMA_VERSION, Source, Status, Timing, event_id,
 };
 use common::telemetry::peak_memory_bytes;
-use engine::{BadFile, Comment, Escape, Reason, Summary};
+use engine::{BadFile, Bound, ColumnProfile, Comment, Escape, Reason, Summary};
 use jiff::Timestamp;
 
 /// The receipt of a file whose every row is accounted for. `rejects` is where the rejected rows lie, if any.
@@ -49,6 +49,8 @@ pub fn processed(
             },
         },
         outputs,
+        columns: summary.columns.iter().map(column).collect(),
+        columns_left_out: summary.columns_left_out,
         warnings: counted(&summary.warnings),
         rejects: rejects.map(|(bucket, key)| Rejects {
             bucket,
@@ -73,6 +75,14 @@ pub fn of_attempt(receipt: Receipt, attempt: u32) -> Receipt {
     Receipt { attempt, event_id, ..receipt }
 }
 
+/// The receipt of rejected rows that were processed once more. The checksum of their file tells one such run from
+/// another, and from the run that rejected them.
+pub fn of_replay(receipt: Receipt, rejects_crc64nvme: String) -> Receipt {
+    let rules = format!("{}+{rejects_crc64nvme}", receipt.recipe.sha256);
+    let event_id = event_id(&receipt.source, &rules, receipt.attempt, receipt.status);
+    Receipt { replay: Some(rejects_crc64nvme), event_id, ..receipt }
+}
+
 /// A bad file in the receipt's words.
 pub fn failure(bad: &BadFile) -> Failure {
     Failure {
@@ -90,6 +100,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         schema_version: SCHEMA_VERSION,
         event_id: event_id(source, &recipe.sha256, attempt, status),
         attempt,
+        replay: None,
         status,
         source: source.clone(),
         recipe: recipe.clone(),
@@ -101,6 +112,7 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         rejects: None,
         warnings: BTreeMap::new(),
         columns: Vec::new(),
+        columns_left_out: 0,
         error: None,
         timing: Timing {
             started_at,
@@ -109,6 +121,27 @@ fn blank(source: &Source, recipe: &RecipeRef, status: Status, started_at: Timest
         },
         peak_memory_bytes: peak_memory_bytes(),
         penstock_version: common::VERSION.into(),
+    }
+}
+
+fn column(found: &ColumnProfile) -> Column {
+    let bound = |bound: &Option<Bound>| {
+        bound.as_ref().map(|bound| match bound {
+            Bound::Integer(value) => (*value).into(),
+            Bound::Number(value) => (*value).into(),
+            Bound::Text(text) => text.as_str().into(),
+        })
+    };
+    Column {
+        name: found.name.clone(),
+        kind: found.kind.map(|kind| kind.name().to_owned()),
+        share: found.share,
+        nulls: found.nulls,
+        empties: found.empties,
+        min: bound(&found.min),
+        max: bound(&found.max),
+        longest: found.longest,
+        distinct_estimate: found.distinct_estimate,
     }
 }
 
@@ -130,6 +163,7 @@ fn dialect(found: &engine::Dialect) -> Dialect {
         header: found.header_lines > 0,
         header_lines: found.header_lines,
         preamble_lines: found.preamble_lines,
+        footnote_lines: found.footnote_lines,
         comment: match &found.comment {
             Comment::Prefix(prefix) => Some(text(prefix)),
             Comment::None => None,
@@ -143,5 +177,28 @@ fn dialect(found: &engine::Dialect) -> Dialect {
             structure: found.confidence.structure,
             header: found.confidence.header,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_another_event_than_its_run_and_than_other_replays() {
+        let source = Source {
+            bucket: "local".into(),
+            key: "a.csv".into(),
+            version_id: None,
+            etag: "e".into(),
+            size: 1,
+            sequencer: None,
+        };
+        let recipe = RecipeRef { name: "default".into(), sha256: "00".into() };
+        let run = blank(&source, &recipe, Status::Processed, Timestamp::UNIX_EPOCH);
+        let [one, same, other] = ["a", "a", "b"].map(|rejects| of_replay(run.clone(), rejects.into()));
+        assert_eq!(one.event_id, same.event_id);
+        assert!(one.event_id != run.event_id && one.event_id != other.event_id);
+        assert_eq!((run.replay, one.replay.as_deref()), (None, Some("a")));
     }
 }

@@ -1,12 +1,14 @@
 //! The contracts: object names, the receipt, the event, the catalogue entry.
 
 mod catalog;
+mod column;
 mod event;
 mod keys;
 mod object;
 mod receipt;
 
 pub use catalog::{CatalogEntry, CatalogStatus, Claim};
+pub use column::Column;
 pub use event::{
     EVENT_TYPE_FAILED, EVENT_TYPE_PROCESSED, EventData, FileEvent, Location, ParseEventError, event_id,
     json_fault,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Column, Source};
 
 /// The version of the receipt's layout.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -19,6 +19,9 @@ pub struct Receipt {
     pub event_id: String,
     /// 0, and one more with each replay that an operator asks for.
     pub attempt: u32,
+    /// Of `penstock process --replay`, the CRC-64/NVME of the rejects whose rows were processed, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
     /// How it ended.
     pub status: Status,
     /// The input.
@@ -40,9 +43,12 @@ pub struct Receipt {
     /// Rows in the outputs that violate the recipe's schema, where it only counts them, by what is wrong first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub warnings: BTreeMap<String, u64>,
-    /// The columns' profile.
+    /// What the output's columns hold, the first thousand of them; empty unless that was asked for.
     #[serde(default)]
-    pub columns: Vec<serde_json::Value>,
+    pub columns: Vec<Column>,
+    /// Columns of the output that are not among those, as there are more than a thousand.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub columns_left_out: u64,
     /// Why it failed.
     pub error: Option<Failure>,
     /// How long it took.
@@ -51,6 +57,12 @@ pub struct Receipt {
     pub peak_memory_bytes: u64,
     /// Which Penstock.
     pub penstock_version: String,
+}
+
+/// Whether a count need not be said; serde wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Receipt {
@@ -115,6 +127,9 @@ pub struct Dialect {
     pub header_lines: u64,
     /// Lines before the header that are no data.
     pub preamble_lines: u64,
+    /// Lines behind the table that are no data.
+    #[serde(default)]
+    pub footnote_lines: u64,
     /// What begins a comment; absent where nothing does.
     #[serde(default)]
     pub comment: Option<String>,
@@ -203,7 +218,7 @@ pub struct ByteSpans {
     pub filtered: u64,
     /// The header.
     pub header: u64,
-    /// Preamble, comments, blank lines, byte-order mark, footnotes.
+    /// Preamble, comments, blank lines, byte-order mark, footnotes that were told of.
     pub skipped: u64,
 }
 

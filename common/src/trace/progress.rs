@@ -54,7 +54,7 @@ impl Progress {
     pub(super) fn begin() -> Self {
         Self {
             begun: Instant::now(),
-            bytes: Default::default(),
+            bytes: std::array::from_fn(|_| AtomicU64::default()),
             due: AtomicU64::new(FIRST_INTERVAL_MS),
             samples: Mutex::default(),
         }
@@ -112,7 +112,9 @@ fn written(samples: &[Sample]) -> String {
     for (ms, bytes) in samples {
         let separator = if text.is_empty() { "" } else { ";" };
         write!(text, "{separator}{ms}").unwrap_or_default();
-        bytes.iter().for_each(|bytes| write!(text, " {bytes}").unwrap_or_default());
+        for bytes in bytes {
+            write!(text, " {bytes}").unwrap_or_default();
+        }
     }
     text
 }

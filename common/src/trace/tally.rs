@@ -37,7 +37,11 @@ impl Tally {
     }
 
     fn current(count: impl FnOnce(&Self)) {
-        Context::map_current(|context| context.get::<Arc<Self>>().map(|tally| count(tally)));
+        Context::map_current(|context| {
+            if let Some(tally) = context.get::<Arc<Self>>() {
+                count(tally);
+            }
+        });
     }
 
     /// Counts a ranged GET for the current work.

@@ -4,6 +4,8 @@
 mod decoder;
 mod tracked;
 mod zip;
+mod zip_directory;
+mod zip_header;
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +17,8 @@ use tokio::io::{AsyncBufRead as _, AsyncBufReadExt as _};
 
 use decoder::Decoder;
 use tracked::Tracked;
-use zip::Entry;
+use zip::{Entry, Seen};
+use zip_header::Sizes;
 
 use crate::run::breathe;
 use crate::{BadFile, Compression, EngineError};
@@ -172,7 +175,9 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Inflate<S> {
         };
         let mut reader = decoder.into_input();
         if let Some((entry, crc)) = self.entry.take() {
-            zip::finish(&mut reader, &entry, &crc).await?;
+            let packed = reader.consumed - self.member_start;
+            let seen = Seen { sizes: Sizes { packed, size: self.text_bytes }, crc: crc.sum() };
+            zip::finish(&mut reader, entry, seen).await?;
             self.state = State::End { input_bytes: reader.consumed };
             return Ok(());
         }

@@ -140,6 +140,13 @@ impl ColumnRule {
     }
 }
 
+impl Schema {
+    /// Whether rows are compared with each other.
+    pub(super) fn compares_rows(&self) -> bool {
+        !self.primary_key.is_empty() || self.columns.iter().any(|column| column.unique)
+    }
+}
+
 /// Rows of one file against a schema.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
@@ -170,7 +177,7 @@ impl Checker {
         Ok(Self {
             values: vec![Value::Missing; places.len()],
             places,
-            compares: !schema.primary_key.is_empty() || schema.columns.iter().any(|column| column.unique),
+            compares: schema.compares_rows(),
             ..Self::default()
         })
     }

@@ -39,6 +39,9 @@ pub struct RecipeFile {
     pub header_lines: Option<u64>,
     /// Lines above the header that are no part of the table.
     pub preamble_lines: Option<u64>,
+    /// Lines at the end of the file that are no part of the table; 0 if there are none.
+    #[schemars(range(max = 1000))]
+    pub footnote_lines: Option<u64>,
     /// What begins a line that is a comment.
     pub comment: Option<CommentWord>,
 
@@ -63,6 +66,9 @@ pub struct RecipeFile {
     pub trim: Option<bool>,
     /// Whether fields that a spreadsheet would take for formulas get an apostrophe in front.
     pub neutralize_formulas: Option<bool>,
+
+    /// Whether the receipt says what the output's columns hold: every field is looked at for it.
+    pub profile: Option<bool>,
 
     /// A Frictionless Table Schema, or the name of a file with one, beside the recipe.
     pub schema: Option<SchemaWord>,

@@ -50,7 +50,9 @@ impl Guess {
             return;
         }
         let scratch = &mut self.scratch;
-        self.possible.retain(|(word, kind)| kind.read(text, scratch).is_some() && is_plain(word.kind, text));
+        self.possible.retain(|(word, kind)| {
+            kind.read(text, scratch).is_some() && is_plain(word.kind, text) && has_thousands(word, text)
+        });
     }
 
     /// The narrowest type that fits every value; a text where none does, or none was seen.
@@ -78,6 +80,22 @@ fn is_plain(kind: TypeWord, text: &[u8]) -> bool {
     }
 }
 
+/// Whether the groups of digits, where there are some, have three each: other ones are a date's or an address's.
+fn has_thousands(word: &FieldWord, text: &[u8]) -> bool {
+    let (Some(group), Some(decimal)) = (&word.group_char, &word.decimal_char) else { return true };
+    let whole = memchr::memmem::find(text, decimal.as_bytes()).map_or(text, |at| &text[..at]);
+    let Some(first) = memchr::memmem::find(whole, group.as_bytes()) else { return true };
+    let (head, mut rest) = whole.split_at(first);
+    while let Some(behind) = rest.strip_prefix(group.as_bytes()) {
+        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits != 3 {
+            return false;
+        }
+        rest = &behind[3..];
+    }
+    rest.is_empty() && head.iter().filter(|byte| byte.is_ascii_digit()).count() <= 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +115,16 @@ mod tests {
             (&["1", "x"], TypeWord::String, None),
         ] {
             let mut guess = Guess::default();
-            values.iter().for_each(|value| guess.see(value.as_bytes()));
+            for value in values {
+                guess.see(value.as_bytes());
+            }
             let field = guess.field("x");
             assert_eq!((field.kind, field.format.as_deref()), (kind, format), "{values:?}");
         }
         let mut guess = Guess::default();
-        ["1.234,50", "2,5"].iter().for_each(|value| guess.see(value.as_bytes()));
+        for value in ["1.234,50", "2,5"] {
+            guess.see(value.as_bytes());
+        }
         let field = guess.field("x");
         assert_eq!((field.decimal_char.as_deref(), field.group_char.as_deref()), (Some(","), Some(".")));
         assert!(guess.is_complete());

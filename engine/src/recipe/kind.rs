@@ -227,8 +227,7 @@ const MAX_EXACT_DIGITS: usize = 38;
 fn integer(text: &[u8]) -> Option<Value> {
     let (is_negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        _ => (false, text.strip_prefix(b"+").unwrap_or(text)),
     };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -248,8 +247,7 @@ fn number(text: &[u8]) -> Option<Value> {
 fn write_number(text: &[u8], out: &mut Vec<u8>) {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (&b"-"[..], digits),
-        [b'+', digits @ ..] => (&b""[..], digits),
-        digits => (&b""[..], digits),
+        _ => (&b""[..], text.strip_prefix(b"+").unwrap_or(text)),
     };
     out.extend_from_slice(sign);
     if digits.iter().any(|byte| byte.is_ascii_alphabetic() && !matches!(byte, b'e' | b'E')) {

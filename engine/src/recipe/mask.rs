@@ -96,7 +96,7 @@ impl MaskWord {
             (Self::Redact | Self::Hash | Self::Tokenise, _) => out.extend_from_slice(b"***"),
             (Self::Truncate(length), _) => out.extend_from_slice(&text[..end_of(text, length as usize)]),
             (Self::Partial(PartialWord { first, last }), _) => {
-                partial(text, first as usize, last as usize, out)
+                partial(text, first as usize, last as usize, out);
             }
         }
     }

@@ -23,6 +23,7 @@ mod work;
 
 use std::sync::Arc;
 
+pub(crate) use check::Violation;
 pub use file::{
     CompressionWord, DeriveWord, FormatWord, OnViolation, OutputWord, QuotingWord, RaggedWord, RecipeFile,
     RejectsWord,
@@ -63,6 +64,8 @@ pub struct Recipe {
     pub policies: Policies,
     /// The longest record, if it says so.
     pub max_record_bytes: Option<usize>,
+    /// Whether the output's columns are profiled.
+    pub profile: bool,
     /// What it does to rows; nothing if they stay as they are.
     pub work: Option<Arc<Work>>,
     /// The output's compression, if it says so.
@@ -72,6 +75,9 @@ pub struct Recipe {
     /// Whether it says what the output is, so that the output's name follows.
     pub names_output: bool,
 }
+
+/// Lines that are held back until the file's end.
+const MAX_FOOTNOTE_LINES: u64 = 1000;
 
 impl Recipe {
     /// Understands a recipe. `schema` is the one in the file that it names, if it names one.
@@ -85,6 +91,10 @@ impl Recipe {
         if let Some(what) = told.contradiction() {
             let which = if file.quote.is_some() { "/quote" } else { "/delimiter" };
             faults.push(RecipeFault::new(which, what));
+        }
+        if file.footnote_lines.is_some_and(|lines| lines > MAX_FOOTNOTE_LINES) {
+            let what = format!("more than {MAX_FOOTNOTE_LINES} lines are no footnotes");
+            faults.push(RecipeFault::new("/footnote_lines", what));
         }
         if file.matches.0.is_empty() {
             faults.push(RecipeFault::new("/match", "the list is empty: `**` matches every key"));
@@ -114,6 +124,7 @@ impl Recipe {
                 .is_some_and(|output| output.format != FormatWord::Csv || output.compression.is_some()),
             told,
             policies: policies(file),
+            profile: file.profile.unwrap_or_default(),
             max_record_bytes: file.max_record_bytes.as_ref().map(|size| size.0),
         };
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
@@ -161,6 +172,7 @@ impl Recipe {
     pub fn apply(&self, options: &mut Options) {
         options.told = self.told.clone();
         options.policies = self.policies;
+        options.profile = self.profile;
         options.work.clone_from(&self.work);
         options.output_compression = self.compression.or(options.output_compression);
         options.max_record_bytes = self.max_record_bytes.unwrap_or(options.max_record_bytes);
@@ -176,6 +188,7 @@ fn told(file: &RecipeFile) -> Told {
         terminator: file.terminator,
         header_lines: file.header_lines,
         preamble_lines: file.preamble_lines,
+        footnote_lines: file.footnote_lines,
         comment: file.comment.as_ref().map(|word| word.0.clone()),
         trusts_header: false,
     }

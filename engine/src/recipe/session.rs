@@ -15,6 +15,7 @@ use super::row_expression::{RowExpression, to_cel};
 use super::value::Value;
 use super::work::{Cast, Work};
 use crate::fields::Fields;
+use crate::profile::Profile;
 use crate::write::is_formula;
 use crate::{BadFile, Reason};
 
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     masked: Vec<u8>,
     scratch: Vec<u8>,
     row: Vec<u8>,
+    /// What the output's columns hold, where that was asked for.
+    profile: Option<Profile>,
 }
 
 /// A column of the output.
@@ -138,7 +141,18 @@ impl Session {
             masked: Vec::new(),
             scratch: Vec::new(),
             row: Vec::new(),
+            profile: None,
         })
+    }
+
+    /// Has the columns profiled, as they are written.
+    pub(crate) fn profile(&mut self) {
+        self.profile = Some(Profile::of_columns(self.columns.iter().map(|column| column.name.clone())));
+    }
+
+    /// What was seen of the columns.
+    pub(crate) fn take_profile(&mut self) -> Option<Profile> {
+        self.profile.take()
     }
 
     /// The columns' names, written as the output has them; nothing if it has none.
@@ -263,6 +277,7 @@ impl Session {
         let mut masked = std::mem::take(&mut self.masked);
         let mut scratch = std::mem::take(&mut self.scratch);
         row.clear();
+        let mut profile = self.profile.take();
         let is_json = self.work.form == super::form::Form::Ndjson;
         for (at, column) in self.columns.iter().enumerate() {
             let (text, value, kind) = self.column(column, fields);
@@ -296,12 +311,15 @@ impl Session {
                 scratch.clear();
                 scratch.push(b'\'');
                 scratch.extend_from_slice(shown);
-                self.work.form.field(at == 0, &column.json_key, &scratch, json, &mut row);
-            } else {
-                self.work.form.field(at == 0, &column.json_key, shown, json, &mut row);
+                shown = &scratch;
+            }
+            self.work.form.field(at == 0, &column.json_key, shown, json, &mut row);
+            if let Some(profile) = &mut profile {
+                profile.observe(at, shown);
             }
         }
         self.work.form.end(0, &mut row);
+        self.profile = profile;
         (self.row, self.written, self.masked, self.scratch) = (row, written, masked, scratch);
     }
 }
@@ -316,8 +334,8 @@ impl Column {
 fn chosen(work: &Work, names: &[Vec<u8>]) -> Result<Vec<Column>, BadFile> {
     let file: Vec<String> = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let place = |name: &String| file.iter().position(|known| known == name);
-    let named = work.select.iter().flatten().chain(&work.drop).chain(work.rename.keys());
-    let lacking: Vec<&str> = named.filter(|name| place(name).is_none()).map(String::as_str).collect();
+    let wanted = work.select.iter().flatten().chain(&work.drop).chain(work.rename.keys());
+    let lacking: Vec<&str> = wanted.filter(|name| place(name).is_none()).map(String::as_str).collect();
     if !lacking.is_empty() {
         return Err(lacks(&lacking));
     }

@@ -62,8 +62,8 @@ fn clock(text: &[u8]) -> Option<(Time, Option<i16>, bool)> {
         if length == 0 {
             return None;
         }
-        for at in 0..9 {
-            let digit = if at < length { digits[at] - b'0' } else { 0 };
+        let known = digits[..length].iter().map(|digit| digit - b'0');
+        for digit in known.chain(std::iter::repeat(0)).take(9) {
             nanosecond = nanosecond * 10 + i32::from(digit);
         }
         rest = &digits[length..];
@@ -133,6 +133,11 @@ impl Pattern {
     pub(super) fn read(&self, text: &[u8]) -> Option<Value> {
         let read = BrokenDownTime::parse(&self.text, text).ok()?;
         let offset = read.offset().and_then(|offset| i16::try_from(offset.seconds() / 60).ok());
+        // Python's %Y has four digits.
+        if let Some(year) = read.year().filter(|year| self.text.contains("%Y") && *year < 1000) {
+            let digits = format!("{year:04}");
+            text.windows(4).find(|window| *window == digits.as_bytes())?;
+        }
         match self.kind {
             Temporal::Date => read.to_date().ok().map(Value::Date),
             Temporal::Time => read.to_time().ok().map(|time| Value::Time(time, offset)),
@@ -220,6 +225,8 @@ mod tests {
         let pattern = Pattern::new("%d.%m.%Y", Temporal::Date).unwrap();
         assert_eq!(pattern.read(b"5.11.2026"), Some(Value::Date(date(2026, 11, 5))));
         assert_eq!(pattern.read(b"31.11.2026"), None);
+        assert_eq!(pattern.read(b"05.11.26"), None);
+        assert_eq!(pattern.read(b"05.11.0026"), Some(Value::Date(date(26, 11, 5))));
         assert_eq!(pattern.read(b"05.11.2026 "), None);
         let pattern = Pattern::new("%Y%m%d %H%M%z", Temporal::DateTime).unwrap();
         assert_eq!(

@@ -90,6 +90,11 @@ impl Work {
         Self { form: Form::default(), ..self.clone() }
     }
 
+    /// Whether rows are compared with each other.
+    pub(crate) fn compares_rows(&self) -> bool {
+        self.schema.compares_rows()
+    }
+
     /// Whether a mask needs a key.
     pub(crate) fn needs_key(&self) -> bool {
         self.mask.values().any(|mask| mask.needs_key())

@@ -1,5 +1,7 @@
 //! Records into kept rows and rejections: a pure push machine, without I/O.
 
+mod again;
+mod notes;
 mod record;
 mod region;
 mod ruler;
@@ -10,6 +12,8 @@ mod worked;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use crate::dialect::{Comment, Reading};
 use crate::fields::Fields;
 use crate::header::{Header, Renamed};
@@ -18,9 +22,10 @@ use crate::outputs::Outputs;
 use crate::parse::Parser;
 use crate::policy::Policies;
 use crate::recode::Recoder;
-use crate::rejection::{Raw, Rejection};
+use crate::rejection::{Message, Rejection};
 use crate::scan::{Form, Found, Grammar, Scanner};
 use crate::{Counts, EngineError, Reason, Spans};
+use notes::Notes;
 pub(crate) use record::MAX_STRAY_LINES;
 use region::Region;
 pub(crate) use ruler::Mark;
@@ -41,6 +46,7 @@ pub(crate) struct Tally {
     /// Header lines read.
     pub header_lines: u64,
     pub preamble_lines: u64,
+    pub footnote_lines: u64,
     pub comment_lines: u64,
     pub renamed: Vec<Renamed>,
     /// Bytes replaced by U+FFFD are in so many rows.
@@ -52,6 +58,7 @@ pub(crate) struct Tally {
 }
 
 /// Splits text into records, keeps those as wide as the header, sets the others aside.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Rows {
     reading: Reading,
     policies: Policies,
@@ -84,13 +91,21 @@ pub(crate) struct Rows {
     skipping: bool,
     /// A rejected region whose end has not been seen yet.
     open: Option<Region>,
+    /// Rejects that may turn out to be footnotes.
+    notes: Notes,
     /// Up to here in the text, no record ends that runs over a line's end inside quotes. It keeps a file whose every
     /// line opens a quote from being scanned once a line.
     given_up: u64,
+    /// Why.
+    why_given_up: Message<'static>,
+    /// Whether nothing is taken behind the header.
+    only_header: bool,
     /// A recipe's work on the rows.
     worker: Option<Box<Worker>>,
-    /// Whether rejects hold no bytes of rows.
-    withholds: bool,
+    /// What rejects hold of rows.
+    holding: Holding,
+    /// Whether a region's bytes are all kept: they are in no source.
+    keeps_whole: bool,
     pub(crate) tally: Tally,
 }
 
@@ -105,6 +120,13 @@ pub(crate) struct Progress {
 
 /// Rejects that gather before they are to be taken away. A row of two bytes makes nearly two hundred.
 pub(crate) const MAX_REJECTS_BYTES: usize = 1024 * 1024;
+
+/// What rejects hold of a row: its bytes, or its place alone.
+#[derive(Clone, Copy)]
+enum Holding {
+    Raw,
+    Place,
+}
 
 /// Which rows go to the output byte for byte.
 struct Verbatim {
@@ -142,9 +164,13 @@ impl Rows {
             preamble_left: reading.preamble_lines,
             skipping: false,
             open: None,
+            notes: Notes::default(),
             given_up: 0,
+            why_given_up: Message::OpenQuote,
+            only_header: false,
             worker: None,
-            withholds: false,
+            holding: Holding::Raw,
+            keeps_whole: false,
             tally: Tally::default(),
             reading,
             policies,
@@ -182,6 +208,10 @@ impl Rows {
         let mut full = false;
         while at < input.len() {
             self.text_offset = base + at as u64;
+            if self.only_header && self.width.is_some() {
+                out.keep(&input[run]);
+                return Ok(Progress { used: at, full: false });
+            }
             full = out.rejects.len() >= MAX_REJECTS_BYTES;
             if full {
                 break;
@@ -209,6 +239,9 @@ impl Rows {
             let found = if self.canonical {
                 let verbatim = Verbatim { given_up, width: self.width.filter(|_| !self.touch) };
                 let found = self.take_verbatim(&mut scanner, &mut utf8, at, &verbatim);
+                if found.at > at && self.notes.is_open() {
+                    self.release(out)?;
+                }
                 at = found.at;
                 run.end = at.max(run.end);
                 self.text_offset = base + at as u64;
@@ -252,6 +285,7 @@ impl Rows {
         if last && !full {
             // A region that was open at the end of the text ends with it.
             self.extend_region(&[], true, out)?;
+            self.settle_notes(out)?;
             self.finish_header(out)?;
             self.tally.spans.skipped += self.ruler.as_mut().map_or(0, Ruler::finish);
         }
@@ -308,14 +342,40 @@ impl Rows {
     }
 
     fn reject(&mut self, rejection: &Rejection<'_>, out: &mut Outputs) -> Result<(), EngineError> {
+        if self.notes.is_open() {
+            self.release(out)?;
+        }
+        self.line += rejection.lines;
+        self.write_reject(rejection, &mut out.rejects)?;
+        self.count_reject(rejection.reason, rejection.line, rejection.byte_length)
+    }
+
+    fn count_reject(&mut self, reason: Reason, line: u64, byte_length: u64) -> Result<(), EngineError> {
         self.tally.counts.rows_in += 1;
         self.tally.counts.rows_rejected += 1;
-        self.tally.spans.rejected += rejection.byte_length;
-        self.line += rejection.lines;
-        *self.tally.by_reason.entry(rejection.reason).or_default() += 1;
-        let withheld = Rejection { raw: Raw::Cut { raw: b"" }, ..*rejection };
-        let rejection = if self.withholds { &withheld } else { rejection };
-        rejection.write(&mut out.rejects).map_err(|error| EngineError::Internal(error.to_string()))?;
-        self.check_rejects(false)
+        self.tally.spans.rejected += byte_length;
+        *self.tally.by_reason.entry(reason).or_default() += 1;
+        self.check_rejects(Some(line))
+    }
+
+    /// Appends a reject, without bytes of its row where a recipe wants none there.
+    fn write_reject(&self, rejection: &Rejection<'_>, out: &mut BytesMut) -> Result<(), EngineError> {
+        let rejection = match self.holding {
+            Holding::Raw => *rejection,
+            Holding::Place => Rejection { raw: rejection.raw.withheld(), ..*rejection },
+        };
+        rejection.write(out).map_err(|error| EngineError::Internal(error.to_string()))
+    }
+
+    /// Whether the columns have no names yet, or not all of them.
+    pub(crate) fn lacks_header(&self) -> bool {
+        self.width.is_none() || self.tally.header_lines < self.reading.header_lines
+    }
+
+    /// Skips the footnotes that were told of. Nothing comes behind them.
+    pub(crate) fn skip_footnotes(&mut self, length: usize, lines: u64) {
+        // Where the text was decoded, its end has taken them already.
+        self.tally.spans.skipped += self.measure(length, 0).byte_length;
+        self.tally.footnote_lines += lines;
     }
 }

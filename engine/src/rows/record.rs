@@ -29,6 +29,7 @@ impl Rows {
         if self.width.is_none() {
             let expected = self.reading.width.unwrap_or(scan.width);
             if self.reading.header_lines > 0 {
+                self.check_header(record)?;
                 if scan.form == Form::StrayQuotes
                     && scan.width != expected
                     && let Some(taken) = self.take_repaired(record, true, out)?
@@ -41,6 +42,9 @@ impl Rows {
             }
             self.note_terminator(record);
             self.name_columns(&generated(expected), out)?;
+            if self.only_header {
+                return Ok(0);
+            }
         }
         let width = self.width.unwrap_or_default();
         if let Some((reason, message)) = self.is_refused(record, is_bad) {
@@ -48,6 +52,9 @@ impl Rows {
         }
         if scan.width != width {
             return self.take_ragged(scan, record, is_bad, width, out);
+        }
+        if self.notes.is_open() {
+            self.release(out)?;
         }
         if self.is_worked() {
             self.parse(scan, record)?;
@@ -75,7 +82,8 @@ impl Rows {
             }
             if scan.lines > 1 && scan.lines <= MAX_STRAY_LINES {
                 // A stray quote reached for the next one, some lines below: those lines are rows of their own.
-                self.open_region(Reason::UnclosedQuote)?;
+                let message = Message::QuoteReaches { lines: scan.lines - 1 };
+                self.open_region(Reason::UnclosedQuote, message)?;
                 return Ok(0);
             }
         }
@@ -83,7 +91,8 @@ impl Rows {
         let pads = scan.width < width && (ragged.pad || self.pad_from == Some(scan.width));
         if pads || (scan.width > width && ragged.truncate_empty) {
             self.parse(scan, record)?;
-            if self.fields.iter().skip(width).all(<[u8]>::is_empty) {
+            let is_empty = |field: &[u8]| mended(field, &self.policies).is_empty();
+            if self.fields.iter().skip(width).all(is_empty) {
                 self.fields.truncate(width);
                 self.take_fields(record, scan.lines, is_bad, width, out)?;
                 return Ok(record.len());
@@ -102,6 +111,9 @@ impl Rows {
         width: usize,
         out: &mut Outputs,
     ) -> Result<(), EngineError> {
+        if self.notes.is_open() {
+            self.release(out)?;
+        }
         if self.is_worked() {
             return self.take_worked(record, lines, is_bad, true, out);
         }
@@ -112,9 +124,21 @@ impl Rows {
         Ok(())
     }
 
+    /// The header can't be rejected: without it there is no file.
+    fn check_header(&self, record: &[u8]) -> Result<(), EngineError> {
+        if self.policies.nul != NulBytes::Reject || memchr(0, record).is_none() {
+            return Ok(());
+        }
+        let what =
+            "the header has a zero byte, which policy rejects: take it out, or let zero bytes be removed";
+        Err(BadFile::new("unreadable_header", what).at_line(self.line).into())
+    }
+
     /// Why a record is rejected whatever its fields, if it is.
     pub(super) fn is_refused(&self, record: &[u8], is_bad: bool) -> Option<(Reason, Message<'static>)> {
-        if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && self.width.is_some() {
+        // Of a header, they are replaced.
+        let is_row = self.width.is_some() || self.reading.header_lines == 0;
+        if is_bad && self.policies.invalid_bytes == InvalidBytes::Reject && is_row {
             return Some((Reason::InvalidEncoding, Message::InvalidEncoding));
         }
         if self.policies.nul == NulBytes::Reject && memchr(0, record).is_some() {
@@ -128,11 +152,14 @@ impl Rows {
         scan: &Scan,
         record: &[u8],
         reason: Reason,
-        message: Message<'_>,
+        message: Message<'static>,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
+        let is_ragged = matches!(message, Message::Width { .. });
+        let may_be_note = is_ragged && self.may_be_note(scan, record)?;
         let byte_offset = self.source_offset;
         let measured = self.measure(record.len(), usize::MAX);
+        let raw = if self.ruler.is_some() { &measured.raw } else { record };
         let rejection = Rejection {
             line: self.line,
             lines: scan.lines,
@@ -141,9 +168,14 @@ impl Rows {
             column: None,
             reason,
             message,
-            raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
+            raw: Raw::whole(b"", false),
         };
-        self.reject(&rejection, out)?;
+        if may_be_note {
+            self.hold(rejection, raw.to_vec());
+        } else {
+            let raw = Raw::whole(raw, self.ruler.is_some());
+            self.reject(&Rejection { raw, ..rejection }, out)?;
+        }
         Ok(record.len())
     }
 
@@ -155,7 +187,7 @@ impl Rows {
     }
 
     /// Fills `fields` with those of a record that was found, whatever found it.
-    fn parse(&mut self, scan: &Scan, record: &[u8]) -> Result<(), EngineError> {
+    pub(super) fn parse(&mut self, scan: &Scan, record: &[u8]) -> Result<(), EngineError> {
         let content = &record[..scan.content];
         // To `scan`, a record is canonical that has the quotes it needs.
         if scan.form == Form::Canonical && !(self.canonical && memchr(b'"', content).is_some()) {
@@ -267,7 +299,7 @@ impl Rows {
         self.name_columns(&names, out)
     }
 
-    fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<(), EngineError> {
+    pub(super) fn name_columns(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<(), EngineError> {
         if !self.begin_work(names, out)? {
             let start = out.text.len();
             for (at, name) in names.iter().enumerate() {
@@ -284,7 +316,7 @@ impl Rows {
     }
 
     /// What ends the first record is what the receipt says.
-    fn note_terminator(&mut self, record: &[u8]) {
+    pub(super) fn note_terminator(&mut self, record: &[u8]) {
         if self.tally.terminator.is_none() {
             self.tally.terminator = match record {
                 [.., b'\r', b'\n'] => Some("\r\n"),
@@ -295,18 +327,23 @@ impl Rows {
         }
     }
 
-    /// Fails the file once more rows were rejected than may be; of a share, only the end can tell.
-    pub(crate) fn check_rejects(&self, is_end: bool) -> Result<(), EngineError> {
+    /// Fails the file once more rows were rejected than may be, the last of them in `line`; of a share, only the end
+    /// can tell.
+    pub(crate) fn check_rejects(&self, line: Option<u64>) -> Result<(), EngineError> {
         let (rejected, rows) = (self.tally.counts.rows_rejected, self.tally.counts.rows_in);
-        let message = match self.policies.max_rejects {
-            Some(MaxRejects::Rows(most)) if rejected > most => {
-                format!("more than {most} rows are rejected, the most allowed")
+        let advice = "look at their reasons, mend the rows or how they are read, or allow more";
+        match (self.policies.max_rejects, line) {
+            (Some(MaxRejects::Rows(most)), Some(line)) if rejected > most => {
+                let message = format!("more than {most} rows are rejected, the most allowed: {advice}");
+                Err(BadFile::new("too_many_rejects", message).at_line(line).into())
             }
-            Some(MaxRejects::Percent(most)) if is_end && rejected as f64 * 100.0 > most * rows as f64 => {
-                format!("{rejected} of {rows} rows are rejected, and {most} % is the most allowed")
+            (Some(MaxRejects::Percent(most)), None) if rejected as f64 * 100.0 > most * rows as f64 => {
+                let message = format!(
+                    "{rejected} of {rows} rows are rejected, and {most} % is the most allowed: {advice}"
+                );
+                Err(BadFile::new("too_many_rejects", message).into())
             }
-            _ => return Ok(()),
-        };
-        Err(BadFile::new("too_many_rejects", message).at_line(self.line).into())
+            _ => Ok(()),
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! A region that can't be read: a record too long, or a quote that never closes.
 
+use flate2::Crc;
+
+use super::skip::Start;
 use super::{Measured, Rows};
+use crate::header::generated;
 use crate::line_end::LineEnd;
 use crate::outputs::Outputs;
 use crate::policy::{RunawayQuote, StrayQuotes};
@@ -14,7 +18,9 @@ pub(super) struct Region {
     byte_offset: u64,
     byte_length: u64,
     reason: Reason,
+    message: Message<'static>,
     raw: Vec<u8>,
+    crc: Crc,
 }
 
 impl Rows {
@@ -27,12 +33,20 @@ impl Rows {
         last: bool,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
-        let reason = match found {
-            Found::Incomplete { in_quotes: false } | Found::Record(_) => Reason::RecordTooLong,
-            Found::Incomplete { in_quotes: true } | Found::GivenUp => Reason::UnclosedQuote,
+        let max_record_bytes = self.grammar.max_record_bytes;
+        let (reason, message) = match found {
+            Found::Incomplete { in_quotes: false } | Found::Record(_) => {
+                (Reason::RecordTooLong, Message::TooLong { max_record_bytes })
+            }
+            Found::Incomplete { in_quotes: true } if input.len() > max_record_bytes => {
+                (Reason::UnclosedQuote, Message::RunawayQuote { max_record_bytes })
+            }
+            Found::Incomplete { in_quotes: true } => (Reason::UnclosedQuote, Message::OpenQuote),
+            Found::GivenUp => (Reason::UnclosedQuote, self.why_given_up),
         };
         if found != Found::GivenUp {
-            self.given_up = self.text_offset + input.len().min(self.grammar.max_record_bytes) as u64;
+            self.given_up = self.text_offset + input.len().min(max_record_bytes) as u64;
+            self.why_given_up = message;
         }
         if reason == Reason::UnclosedQuote
             && let Some(taken) = self.take_repaired(input, last, out)?
@@ -40,16 +54,27 @@ impl Rows {
             return Ok(taken);
         }
         let is_row = self.width.is_some() || self.reading.header_lines == 0;
+        if self.only_header && is_row {
+            return self.pass_endless(input, last, out);
+        }
         if is_row && reason == Reason::UnclosedQuote && self.policies.runaway_quote == RunawayQuote::Fail {
-            let what = format!(
-                "a quote opens in this line and does not close within {} bytes, the most a record may have: close it, \
-                 allow longer records, or let reading go on at the next line",
-                self.grammar.max_record_bytes
-            );
+            let what = format!("{message}, or let reading go on at the next line");
             return Err(BadFile::new("runaway_quote", what).at_line(self.line).into());
         }
-        self.open_region(reason)?;
+        self.open_region(reason, message)?;
         Ok(0)
+    }
+
+    /// Where only the columns are wanted, and their names are made: a record without an end says nothing of how many.
+    fn pass_endless(&mut self, input: &[u8], last: bool, out: &mut Outputs) -> Result<usize, EngineError> {
+        if let Some(width) = self.reading.width {
+            self.name_columns(&generated(width), out)?;
+            return Ok(0);
+        }
+        Ok(match self.skip_line(input, last) {
+            Start::Skipped(length) => length,
+            Start::Record | Start::Unknown => 0,
+        })
     }
 
     /// Takes the first line as a row of its own if one stray quote is all that is wrong with it, and policy lets it be
@@ -60,14 +85,11 @@ impl Rows {
         last: bool,
         out: &mut Outputs,
     ) -> Result<Option<usize>, EngineError> {
-        let width = match self.width {
-            Some(_) if self.policies.stray_quotes == StrayQuotes::Reject => return Ok(None),
-            Some(width) => width,
-            None => match self.reading.width {
-                Some(width) => width,
-                None => return Ok(None),
-            },
-        };
+        let is_header = self.width.is_none() && self.reading.header_lines > 0;
+        if !is_header && self.policies.stray_quotes == StrayQuotes::Reject {
+            return Ok(None);
+        }
+        let Some(width) = self.width.or(self.reading.width) else { return Ok(None) };
         let length = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => at + end,
             None if last => input.len(),
@@ -85,16 +107,27 @@ impl Rows {
         {
             return Ok(None);
         }
-        if self.width.is_none() {
+        if is_header {
             self.take_header_fields(line, 1, out)?;
             return Ok(Some(length));
+        }
+        if self.width.is_none() {
+            self.note_terminator(line);
+            self.name_columns(&generated(width), out)?;
+            if self.only_header {
+                return Ok(Some(0));
+            }
         }
         self.take_fields(line, 1, is_bad, width, out)?;
         Ok(Some(length))
     }
 
     /// Begins to reject a record: at its start, up to the line's end.
-    pub(super) fn open_region(&mut self, reason: Reason) -> Result<(), EngineError> {
+    pub(super) fn open_region(
+        &mut self,
+        reason: Reason,
+        message: Message<'static>,
+    ) -> Result<(), EngineError> {
         if self.width.is_none() && self.reading.header_lines > 0 {
             let what = match reason {
                 Reason::UnclosedQuote => "a quote opens in the header and never closes".to_owned(),
@@ -110,7 +143,9 @@ impl Rows {
             byte_offset: self.source_offset,
             byte_length: 0,
             reason,
+            message,
             raw: Vec::new(),
+            crc: Crc::new(),
         });
         Ok(())
     }
@@ -129,13 +164,13 @@ impl Rows {
             Some((at, _)) => (at, false),
             None => (input.len(), last),
         };
-        let room = CUT_BYTES.saturating_sub(region.raw.len());
-        let Measured { byte_length, raw, .. } = self.measure(length, room);
+        let most = if self.keeps_whole { usize::MAX } else { CUT_BYTES };
+        let room = most.saturating_sub(region.raw.len());
+        let Measured { byte_length, raw, .. } = self.measure(length, usize::MAX);
         region.byte_length += byte_length;
-        match self.ruler {
-            Some(_) => region.raw.extend_from_slice(&raw),
-            None => region.raw.extend_from_slice(&input[..length.min(room)]),
-        }
+        let bytes = if self.ruler.is_some() { &raw[..] } else { &input[..length] };
+        region.crc.update(bytes);
+        region.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if !closed {
             self.open = Some(region);
             return Ok(length);
@@ -147,11 +182,8 @@ impl Rows {
             byte_length: region.byte_length,
             column: None,
             reason: region.reason,
-            message: match region.reason {
-                Reason::UnclosedQuote => Message::UnclosedQuote,
-                _ => Message::TooLong { max_record_bytes: self.grammar.max_record_bytes },
-            },
-            raw: Raw::of(&region.raw, region.byte_length),
+            message: region.message,
+            raw: Raw::of(&region.raw, region.byte_length, region.crc.sum(), self.ruler.is_some()),
         };
         self.reject(&rejection, out)?;
         Ok(length)

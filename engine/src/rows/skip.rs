@@ -31,6 +31,7 @@ impl Rows {
         match self.reading.terminator.at(input, last) {
             LineEnd::Here(length) => {
                 self.skip(length, true);
+                self.note_blank();
                 return Start::Skipped(length);
             }
             LineEnd::Unknown => return Start::Unknown,
@@ -60,7 +61,7 @@ impl Rows {
     }
 
     /// Skips a line as far as it is there.
-    fn skip_line(&mut self, input: &[u8], last: bool) -> Start {
+    pub(super) fn skip_line(&mut self, input: &[u8], last: bool) -> Start {
         let (length, ends) = match self.reading.terminator.find(input, last) {
             Some((at, LineEnd::Here(end))) => (at + end, true),
             // The `\r` stays until what follows is there.

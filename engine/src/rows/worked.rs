@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Rows;
+use super::{Holding, Rows};
 use crate::fields::Fields;
 use crate::outputs::Outputs;
-use crate::recipe::{MaskKey, Session, Verdict, Work};
+use crate::profile::Profile;
+use crate::recipe::{MaskKey, Session, Verdict, Violation, Work};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::write::mended;
 use crate::{BadFile, EngineError, Policies};
@@ -17,16 +18,21 @@ pub(super) struct Worker {
     key: Option<MaskKey>,
     /// Nothing before the columns have names.
     session: Option<Session>,
+    /// Whether the columns are profiled.
+    profiles: bool,
     /// Fields as the policies want them.
     mended: Fields,
 }
 
 impl Rows {
     /// Has a recipe work on the rows.
-    pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>) -> Self {
+    pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>, profiles: bool) -> Self {
         self.touch = true;
-        self.withholds = work.withholds;
-        self.worker = Some(Box::new(Worker { work, key, session: None, mended: Fields::default() }));
+        if work.withholds {
+            self.holding = Holding::Place;
+        }
+        self.worker =
+            Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
         self
     }
 
@@ -36,8 +42,16 @@ impl Rows {
         let neutralizes = self.policies.neutralize_formulas;
         let mut session = Session::begin(Arc::clone(&worker.work), names, worker.key.clone(), neutralizes)?;
         out.text.extend_from_slice(session.header());
+        if worker.profiles {
+            session.profile();
+        }
         worker.session = Some(session);
         Ok(true)
+    }
+
+    /// What the columns hold of the rows that a recipe worked on, where that was asked for.
+    pub(crate) fn take_profile(&mut self) -> Option<Profile> {
+        self.worker.as_mut()?.session.as_mut()?.take_profile()
     }
 
     /// Whether a recipe works on the rows.
@@ -108,26 +122,37 @@ impl Rows {
                 self.line += lines;
                 Ok(())
             }
-            Verdict::Rejected(violation) => {
-                let byte_offset = self.source_offset;
-                let measured = self.measure(record.len(), usize::MAX);
-                let rejection = Rejection {
-                    line: self.line,
-                    lines,
-                    byte_offset,
-                    byte_length: measured.byte_length,
-                    column: violation.column,
-                    reason: violation.reason,
-                    message: Message::Recipe(violation.message),
-                    raw: Raw::whole(if self.ruler.is_some() { &measured.raw } else { record }),
-                };
-                self.reject(&rejection, out)
-            }
+            Verdict::Rejected(violation) => self.set_violation_aside(&violation, record, lines, out),
             Verdict::Fails(violation) => {
                 let column = violation.column.map(|name| format!("column `{name}`: ")).unwrap_or_default();
                 let bad = BadFile::new(violation.reason.code(), format!("{column}{}", violation.message));
                 Err(bad.at_line(self.line).into())
             }
         }
+    }
+    fn set_violation_aside(
+        &mut self,
+        violation: &Violation<'_>,
+        record: &[u8],
+        lines: u64,
+        out: &mut Outputs,
+    ) -> Result<(), EngineError> {
+        let byte_offset = self.source_offset;
+        let measured = self.measure(record.len(), usize::MAX);
+        let raw = match self.ruler {
+            Some(_) => Raw::whole(&measured.raw, true),
+            None => Raw::whole(record, false),
+        };
+        let rejection = Rejection {
+            line: self.line,
+            lines,
+            byte_offset,
+            byte_length: measured.byte_length,
+            column: violation.column,
+            reason: violation.reason,
+            message: Message::Recipe(violation.message),
+            raw,
+        };
+        self.reject(&rejection, out)
     }
 }

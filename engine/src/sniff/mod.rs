@@ -14,6 +14,7 @@ use memchr::{memchr2_iter, memrchr2};
 
 use crate::dialect::{Comment, Escape, Quote, Reading, Terminator, Told};
 use candidate::candidates;
+use kind::Kind;
 use score::{Score, score};
 
 /// More text than this says nothing new of quotes and delimiters, unless its lines are very long.
@@ -43,12 +44,15 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
         comment_is_found: false,
         header_lines: told.header_lines.unwrap_or(1),
         preamble_lines: told.preamble_lines.unwrap_or(0),
+        finds_footnotes: told.footnote_lines.is_none(),
         width: None,
     };
     let (look, whole) = lines_of(sample, whole);
-    if look.is_empty() || (is_told && is_shaped) {
+    // How wide the rows are is looked at even where all else is told.
+    if look.is_empty() || (is_told && is_shaped && told.trusts_header) {
         let sure = |is_told| if is_told { 100 } else { 0 };
-        return Sniffed { reading, structure: sure(is_told), header: sure(told.header_lines.is_some()) };
+        let header = sure(told.header_lines.is_some());
+        return Sniffed { reading, structure: sure(is_told), header };
     }
     let mut scored: Vec<(Reading, Score)> = candidates(look, told, &reading)
         .into_iter()
@@ -66,6 +70,11 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
     let structure = if is_told { 100 } else { score.confidence(second) };
     let shaped = shape::shape(look, whole, best, told);
     Sniffed { structure, ..shaped }
+}
+
+/// Whether a field is text, and neither a number nor a date nor nothing.
+pub(crate) fn is_prose(field: &[u8]) -> bool {
+    matches!(Kind::of(field), Kind::Text | Kind::Odd | Kind::Address)
 }
 
 /// The sample's whole lines, not too many of them, and whether there are no others.

@@ -1,8 +1,8 @@
 //! Every dialect, told and found.
 
 use engine::{
-    Comment, EngineError, Escape, MaxRejects, Options, Policies, Quote, Ragged, RunawayQuote, StrayQuotes,
-    Terminator, Told,
+    Comment, EngineError, Escape, MaxRejects, NulBytes, Options, Policies, Quote, Ragged, RunawayQuote,
+    StrayQuotes, Terminator, Told,
 };
 
 use crate::harness::{Ran, run, run_chunked};
@@ -232,6 +232,83 @@ fn headers_preambles_and_comments_are_found() {
 }
 
 #[test]
+fn footnotes_are_skipped_as_told_and_rejected_as_found() {
+    let table = "id,name,size\n1,a,2\n2,b,3\n3,c,4\n";
+    let notes = "\nSource: the ministry, 2020\n* estimated figures\n\n(c) nobody,\n";
+    let input = [table, notes].concat();
+    for sizes in [&[][..], &[1], &[7, 0, 3]] {
+        let ran = run_chunked(input.as_bytes(), sizes, &Options::default()).unwrap();
+        assert_eq!(text(&ran), table);
+        let told: Vec<_> =
+            ran.rejects.iter().map(|reject| (reject["reason"].as_str(), reject["line"].as_u64())).collect();
+        assert_eq!(told, [6, 7, 9].map(|line| (Some("footnote"), Some(line))));
+        let raw: Vec<_> = ran.rejects.iter().filter_map(|reject| reject["raw"].as_str()).collect();
+        assert_eq!(raw.concat(), notes.replace("\n\n", "\n").trim_start());
+        assert_eq!(ran.summary.dialect.footnote_lines, 3);
+        assert_eq!((ran.summary.spans.skipped, ran.summary.counts.rows_rejected), (2, 3));
+        let told = Told { footnote_lines: Some(5), ..Told::default() };
+        let ran = run_chunked(input.as_bytes(), sizes, &with(told)).unwrap();
+        assert_eq!((text(&ran), ran.summary.dialect.footnote_lines), (table, 5));
+        assert_eq!(ran.summary.spans.skipped, notes.len() as u64);
+        let utf16: Vec<u8> = input.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for footnote_lines in [None, Some(5)] {
+            let told = Told { footnote_lines, ..Told::default() };
+            let ran = run_chunked(&utf16, sizes, &with(told)).unwrap();
+            let skipped = if footnote_lines.is_none() { 4 } else { 2 * notes.len() as u64 };
+            assert_eq!((text(&ran), ran.summary.spans.skipped), (table, skipped));
+        }
+    }
+    let told = Told { footnote_lines: Some(0), ..Told::default() };
+    assert_eq!(run_chunked(input.as_bytes(), &[], &with(told)).unwrap().summary.counts.rows_rejected, 3);
+}
+
+#[test]
+fn a_header_among_the_footnotes_fails_the_file() {
+    for (header_lines, footnote_lines, fails) in [(1, 3, true), (2, 2, true), (1, 2, false), (0, 3, true)] {
+        let told = Told {
+            header_lines: Some(header_lines),
+            footnote_lines: Some(footnote_lines),
+            ..Told::rfc4180()
+        };
+        let bad = match run_chunked(b"a,b\n1,2\n3,4\n", &[], &with(told)) {
+            Ok(_) => None,
+            Err(EngineError::BadFile(bad)) => Some(bad.code),
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_eq!(bad, fails.then_some("unreadable_header"), "{header_lines} {footnote_lines}");
+    }
+}
+
+#[test]
+fn what_is_not_clearly_a_footnote_is_rejected() {
+    let table = "id,name,size\n1,a,2\n2,b,3\n3,c,4\n";
+    for (end, rejected, footnotes) in [
+        // Without a blank line before, it may be a row that was cut off.
+        ("Source: nobody\n", 1, 0),
+        ("\n4,d\n", 1, 0),
+        ("\n4\n", 1, 0),
+        ("\nTotal,9\n", 1, 0),
+        ("\nSource: nobody\n4,d,5\n", 1, 0),
+        ("\nSource: nobody\n4,d\n", 2, 0),
+        // Blank lines with rows below them are no table's end.
+        ("\nSource: nobody\n4,d,5\n\nSource: somebody\n", 2, 0),
+        ("\n4,d,5\n\nMary Jones,e\n", 1, 0),
+        // Too wide, cut off, or one word.
+        ("\nJane Roe,3,4,5\n", 1, 0),
+        ("\nMary Jones,Pa", 1, 0),
+        ("\nA17\n", 1, 0),
+        ("\nMary Jones,Paris\n", 1, 1),
+        (&format!("\n{}", "a note\n".repeat(17)), 17, 0),
+    ] {
+        let ran = run([table, end].concat().as_bytes());
+        let found = (ran.summary.counts.rows_rejected, ran.summary.dialect.footnote_lines);
+        assert_eq!(found, (rejected, footnotes), "{end}");
+        let lines: Vec<u64> = ran.rejects.iter().map(|reject| reject["line"].as_u64().unwrap()).collect();
+        assert!(lines.is_sorted() && lines.len() as u64 == rejected, "{lines:?}");
+    }
+}
+
+#[test]
 fn a_row_that_begins_as_a_comment_does_is_a_row() {
     let rows = "1,2020-01-01,a\n2,2020-01-02,b\n3,2020-01-03,c\n";
     let input = ["# by hand\nid,date,name\n", rows, "# more\n", rows, "#4,2020-01-04,d\n# the end"].concat();
@@ -267,4 +344,68 @@ fn quotes_without_an_escape_and_behind_a_backslash_are_found() {
     assert_eq!(run(quoted("5\"\"").as_bytes()).summary.dialect.escape, Escape::Doubled);
     let unquoted = format!("id\tname\n{}", "1\t\"So\" he said\n2\t\"it is\n".repeat(20));
     assert_eq!(run(unquoted.as_bytes()).summary.dialect.quote, Quote::None);
+}
+
+#[test]
+fn a_first_row_with_a_stray_quote_is_no_header_where_there_is_none() {
+    let input = b"1,\"2\n3,4\n5,6\n7,8\n";
+    let told = Told { header_lines: Some(0), trusts_header: false, ..Told::rfc4180() };
+    let ran = run_chunked(input, &[], &with(told.clone())).unwrap();
+    assert_eq!(text(&ran), "column_1,column_2\n3,4\n5,6\n7,8\n");
+    assert_eq!((ran.summary.dialect.header_lines, ran.summary.counts.rows_rejected), (0, 1));
+    let repair = Policies { stray_quotes: StrayQuotes::Repair, ..Policies::default() };
+    let ran = run_chunked(input, &[], &Options { policies: repair, ..with(told.clone()) }).unwrap();
+    assert_eq!(text(&ran), "column_1,column_2\n1,\"\"\"2\"\n3,4\n5,6\n7,8\n");
+    let input = b"1,\"\xff\n3,4\n5,6\n7,8\n";
+    let ran = run_chunked(input, &[], &Options { policies: repair, ..with(told) }).unwrap();
+    assert_eq!(text(&ran), "column_1,column_2\n3,4\n5,6\n7,8\n");
+}
+
+#[test]
+fn the_rows_width_is_looked_at_also_where_all_else_is_told() {
+    let told = Told { trusts_header: false, ..Told::rfc4180() };
+    reads(told, "a,b\n1,2,3\n4,5,6\n7,8,9\n", "a,b,column_3\n1,2,3\n4,5,6\n7,8,9\n");
+    let ran = run_chunked(b"a,b\n1,2,3\n", &[], &with(Told::rfc4180())).unwrap();
+    assert_eq!(ran.summary.counts.rows_rejected, 1);
+}
+
+#[test]
+fn fields_that_trimming_empties_are_empty() {
+    let ragged = Ragged { pad: false, truncate_empty: true };
+    let ran = run_chunked(
+        b"a,b\n1,2, ,\t\n3,4, x\n",
+        &[],
+        &policies(Policies { ragged, trim: true, ..Policies::default() }),
+    )
+    .unwrap();
+    assert_eq!((text(&ran), ran.rejects.len()), ("a,b\n1,2\n", 1));
+}
+
+#[test]
+fn zero_bytes_in_the_header_fail_the_file_where_policy_rejects_them() {
+    let nul = |nul| policies(Policies { nul, ..Policies::default() });
+    match run_chunked(b"a,\0b\n1,2\n", &[], &nul(NulBytes::Reject)) {
+        Err(EngineError::BadFile(bad)) => {
+            assert_eq!((bad.code, bad.line), ("unreadable_header", Some(1)));
+        }
+        other => panic!("{:?}", other.map(|ran| ran.summary)),
+    }
+    assert_eq!(text(&run_chunked(b"a,\0b\n1,2\n", &[], &nul(NulBytes::Remove)).unwrap()), "a,b\n1,2\n");
+}
+
+#[test]
+fn what_is_wrong_is_said_where_it_is() {
+    let message = |input: &[u8]| {
+        let options = Options { max_record_bytes: 20, ..policies(Policies::default()) };
+        let ran = run_chunked(input, &[], &options).unwrap();
+        ran.rejects[0]["message"].as_str().unwrap().to_owned()
+    };
+    assert!(message(b"a,b\n\"1,2\n3,4\n").contains("before the file ends"));
+    assert!(message(b"a,b,c\n\"1,2\n3\"4,5\n").contains("closes 1 lines below"));
+    assert!(message(b"a,b\n\"1,2\n3,4\n5,6\n7,8\n9,10\n").contains("within 20 bytes"));
+    let most = Policies { max_rejects: Some(MaxRejects::Rows(1)), ..Policies::default() };
+    let Err(EngineError::BadFile(bad)) = run_chunked(b"a,b\n1\n2\n3,4\n", &[], &policies(most)) else {
+        panic!("it passed")
+    };
+    assert_eq!((bad.code, bad.line), ("too_many_rejects", Some(3)));
 }

@@ -92,6 +92,168 @@ fn a_zip_of_one_file_is_read_whatever_the_chunks() {
     }
 }
 
+/// How the sizes of a zip's entry are told: before it, or behind it in 32 or 64 bits, with a signature or without.
+#[derive(Clone, Copy, PartialEq)]
+enum Sizes {
+    Before,
+    Behind32,
+    Behind64,
+    Unsigned32,
+    Unsigned64,
+}
+
+/// An entry with what the directory says of it.
+#[derive(Clone)]
+struct Entry {
+    bytes: Vec<u8>,
+    /// The directory's record behind its first four bytes and up to the offset, and the name.
+    record: Vec<u8>,
+    name: String,
+}
+
+/// An entry as other programs write it.
+fn entry(name: &str, content: &[u8], deflated: bool, sizes: Sizes) -> Entry {
+    let mut packed = Vec::new();
+    if deflated {
+        let mut encoder = flate2::write::DeflateEncoder::new(&mut packed, flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap();
+    } else {
+        packed.extend_from_slice(content);
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+    let header = |known: bool| {
+        let flags = if sizes == Sizes::Before { 0 } else { 8 };
+        let mut out = Vec::new();
+        for short in [20, flags, if deflated { 8 } else { 0 }, 0, 0u16] {
+            out.extend_from_slice(&short.to_le_bytes());
+        }
+        for long in [crc.sum(), length(&packed), length(content)] {
+            out.extend_from_slice(&if known { long } else { 0 }.to_le_bytes());
+        }
+        out.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out
+    };
+    let record = [&[20, 0][..], &header(true), &[0; 10]].concat();
+    let mut bytes = [b"PK\x03\x04", &header(sizes == Sizes::Before)[..], name.as_bytes(), &packed].concat();
+    if matches!(sizes, Sizes::Behind32 | Sizes::Behind64) {
+        bytes.extend_from_slice(b"PK\x07\x08");
+    }
+    if sizes != Sizes::Before {
+        bytes.extend_from_slice(&crc.sum().to_le_bytes());
+        for size in [length(&packed), length(content)] {
+            match sizes {
+                Sizes::Behind64 | Sizes::Unsigned64 => {
+                    bytes.extend_from_slice(&u64::from(size).to_le_bytes());
+                }
+                _ => bytes.extend_from_slice(&size.to_le_bytes()),
+            }
+        }
+    }
+    Entry { bytes, record, name: name.into() }
+}
+
+/// A zip whose directory lists the entries of `listed` by their places in `entries`.
+fn listing(entries: &[&Entry], listed: &[usize]) -> Vec<u8> {
+    let (mut out, mut offsets) = (Vec::new(), Vec::new());
+    for entry in entries {
+        offsets.push(u32::try_from(out.len()).unwrap());
+        out.extend_from_slice(&entry.bytes);
+    }
+    let start = out.len();
+    for at in listed {
+        let Entry { record, name, .. } = entries[*at];
+        let record = [b"PK\x01\x02", &record[..], &offsets[*at].to_le_bytes(), name.as_bytes()];
+        out.extend_from_slice(&record.concat());
+    }
+    let size = u32::try_from(out.len() - start).unwrap();
+    let count = u16::try_from(listed.len()).unwrap().to_le_bytes();
+    out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+    for part in
+        [&count[..], &count, &size.to_le_bytes(), &u32::try_from(start).unwrap().to_le_bytes(), &[0, 0]]
+    {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+fn archive(entries: &[&Entry]) -> Vec<u8> {
+    listing(entries, &(0..entries.len()).collect::<Vec<_>>())
+}
+
+#[test]
+fn entries_that_are_none_of_the_data_are_passed_over_however_they_are_written() {
+    let all = [Sizes::Before, Sizes::Behind32, Sizes::Behind64, Sizes::Unsigned32, Sizes::Unsigned64];
+    for sizes in all {
+        for deflated in [false, true] {
+            let folder = entry("folder/", b"", deflated, sizes);
+            let mac = entry("__MACOSX/folder/._a.csv", b"\0\x05\x16\x07 and so on", true, sizes);
+            let view = entry("folder/.DS_Store", b"\0\0\0\x01Bud1 and so on", true, sizes);
+            let file = entry("folder/a.csv", TEXT, true, sizes);
+            let zip = archive(&[&folder, &folder, &mac, &file, &mac, &view, &folder]);
+            for chunks in [&[][..], &[1], &[3, 0, 11]] {
+                let ran = run_chunked(&zip, chunks, &Options::default()).unwrap();
+                assert_eq!(gunzip(&ran.output), CLEAN);
+                assert_eq!(ran.summary.input_bytes, zip.len() as u64);
+            }
+            let two = archive(&[&folder, &file, &folder, &file]);
+            assert!(run_bad(&two).message.contains("more than one file"));
+        }
+    }
+    let small = vec![b'x'; 100 << 10];
+    let apple = |length| [&b"\0\x05\x16\x07"[..], &small.repeat(length)].concat();
+    let large = entry("__MACOSX/._a.csv", &apple(30), true, Sizes::Behind32);
+    assert!(run_bad(&archive(&[&large])).message.contains("more than one file"));
+    let file = entry("a.csv", TEXT, true, Sizes::Before);
+    let part = entry("__MACOSX/._a.csv", &apple(1), true, Sizes::Before);
+    assert!(run_bad(&archive(&[&[&file], &[&part; 12][..]].concat())).message.contains("a zip with more"));
+}
+
+#[test]
+fn a_file_of_data_is_never_passed_over_for_its_name() {
+    let file = entry("a.csv", TEXT, true, Sizes::Before);
+    for name in ["folder/", "__MACOSX/b.csv", "__MACOSX/._b.csv", ".DS_Store", "b.DS_Store"] {
+        for deflated in [false, true] {
+            let other = entry(name, TEXT, deflated, Sizes::Before);
+            for zip in [archive(&[&other, &file]), archive(&[&file, &other])] {
+                assert!(run_bad(&zip).message.contains("more than one file"), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_directory_does_not_say_the_same_of_fails_the_file() {
+    let (folder, file) =
+        (entry("folder/", b"", false, Sizes::Before), entry("a.csv", TEXT, true, Sizes::Before));
+    let entries = [&folder, &file];
+    for listed in [&[0][..], &[1], &[0, 0], &[0, 1, 1]] {
+        assert_eq!(run_bad(&listing(&entries, listed)).code, "corrupt_zip", "{listed:?}");
+    }
+    let good = listing(&entries, &[1, 0]);
+    assert_eq!(gunzip(&run(&good).output), CLEAN);
+    let behind = [&good[..], &archive(&[&file])].concat();
+    let bad = run_bad(&behind);
+    assert_eq!((bad.code, bad.byte_offset), ("trailing_garbage", Some(good.len() as u64)));
+    // The size before a file, where it is not the file's.
+    let mut short = file.clone();
+    short.bytes[22] ^= 1;
+    assert_eq!(run_bad(&archive(&[&short])).code, "corrupt_zip");
+}
+
+#[test]
+fn a_descriptor_that_does_not_fit_its_file_fails_it() {
+    let good = entry("a.csv", TEXT, true, Sizes::Behind32);
+    for at in good.bytes.len() - 12..good.bytes.len() {
+        let mut bad = good.clone();
+        bad.bytes[at] ^= 1;
+        assert_eq!(run_bad(&archive(&[&bad])).code, "corrupt_zip", "byte {at}");
+    }
+}
+
 #[test]
 fn a_zip_that_is_none_of_one_csv_is_refused_with_the_reason() {
     for (file, reason) in [
@@ -115,9 +277,7 @@ fn a_cut_at_any_byte_fails_the_file() {
         (zip("[('a.csv', text)]", "ZIP_STORED"), "zip"),
         (streamed_zip(), "zip"),
     ] {
-        // Of a zip, the last bytes of the directory say nothing of the file in it.
-        let cuts = if code == "zip" { 10..whole.len() - 48 } else { 10..whole.len() };
-        for cut in cuts {
+        for cut in 10..whole.len() {
             let bad = run_bad(&whole[..cut]);
             assert!(bad.code.ends_with(code), "cut at {cut} of {}: {}", whole.len(), bad.code);
         }

@@ -53,9 +53,13 @@ pub(crate) fn run_chunked(input: &[u8], sizes: &[usize], options: &Options) -> R
     let (mut output, mut rejects) = (Vec::new(), Vec::new());
     let summary =
         runtime.block_on(engine::run(Chunks::new(input, sizes), &mut output, &mut rejects, options))?;
-    let rejects = rejects.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let rejects = rejects.map(|line| serde_json::from_slice(line).unwrap()).collect();
-    Ok(Ran { output, rejects, summary })
+    Ok(Ran { output, rejects: parsed(&rejects), summary })
+}
+
+/// The lines of a rejects file.
+pub(crate) fn parsed(rejects: &[u8]) -> Vec<serde_json::Value> {
+    let lines = rejects.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 pub(crate) fn run(input: &[u8]) -> Ran {

@@ -1,6 +1,6 @@
 //! What a compressed file may grow into.
 
-use engine::{EngineError, InflateLimits, Options};
+use engine::{EngineError, Escape, InflateLimits, Options, Terminator, Told};
 
 use crate::harness::{gzip, run_chunked, zstd};
 
@@ -39,4 +39,26 @@ fn a_bomb_is_stopped_by_its_size() {
     assert_eq!(code(&gzip(&bomb(996)), limits), None);
     // Plain text grows into nothing.
     assert_eq!(code(&bomb(10_000), limits), None);
+}
+
+#[test]
+fn a_record_beyond_the_limit_is_never_two_rows() {
+    let lf = Told { terminator: Some(Terminator::Lf), ..Told::rfc4180() };
+    let escaped = Told { escape: Some(Escape::Byte(b'\\')), ..Told::rfc4180() };
+    for (told, file, rejected) in [
+        (lf, &b"a\nxxxxxxx\ryyy\n"[..], 1),
+        (escaped.clone(), b"a\nxxxxxx\\\ryyy\n", 1),
+        // Here the escape is escaped, and the `\r` ends the line.
+        (escaped, b"a\nxxxxx\\\\\ryyy\n", 0),
+        (Told::rfc4180(), b"a\nxxxxxxx\ryyy\n", 0),
+    ] {
+        let options = Options { max_record_bytes: 8, told, ..Options::default() };
+        for sizes in [&[][..], &[1], &[3, 0, 7]] {
+            let ran = run_chunked(file, sizes, &options).unwrap();
+            assert_eq!(ran.summary.counts.rows_rejected, rejected, "{file:?}");
+            if rejected == 0 {
+                assert_eq!(ran.summary.counts.rows_out, 2);
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod against_csv;
 mod against_python;
+mod corpus;
 mod dialects;
 mod encodings;
 mod formats;
@@ -11,5 +12,7 @@ mod gzip;
 mod harness;
 mod limits;
 mod properties;
+mod recipes;
+mod replay;
 mod rows;
 mod zstd;

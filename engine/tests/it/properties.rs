@@ -11,7 +11,7 @@ use crate::against_csv;
 use crate::harness::{gunzip, gzip, run_chunked, unzstd, zstd};
 
 /// Text made of what CSV is sensitive to.
-fn csvish() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn csvish() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         6 => Just(b",".to_vec()),
         4 => Just(b"\n".to_vec()),
@@ -33,7 +33,7 @@ fn told() -> Options {
 }
 
 /// Any dialect, and the policies that mend most.
-fn any_dialect() -> impl Strategy<Value = Options> {
+pub(crate) fn any_dialect() -> impl Strategy<Value = Options> {
     let quotes = [Quote::Byte(b'"'), Quote::Byte(b'a'), Quote::None];
     let escapes = [Escape::Doubled, Escape::None, Escape::Byte(b'\\')];
     let terminators = [Terminator::Any, Terminator::Lf, Terminator::CrLf, Terminator::Cr];

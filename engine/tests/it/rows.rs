@@ -1,6 +1,6 @@
 //! What becomes of each kind of row.
 
-use engine::{Counts, EngineError, InvalidBytes, Options, Policies, Told};
+use engine::{Bound, Counts, EngineError, InvalidBytes, Options, Policies, Told};
 
 use crate::harness::{run, run_bad, run_chunked};
 
@@ -38,7 +38,10 @@ fn ragged_rows_are_set_aside_with_their_place_and_bytes() {
     assert_eq!(few["reason"], "too_few_fields");
     assert_eq!((&few["line"], &few["byte_offset"], &few["byte_length"]), (&3.into(), &14.into(), &3.into()));
     assert_eq!(few["raw"], "2\r\n");
-    assert_eq!(few["message"], "the header has 2 fields, this row has 1");
+    assert_eq!(
+        few["message"],
+        "the header has 2 fields, this row has 1: add the others, or let it be padded"
+    );
     assert_eq!(many["reason"], "too_many_fields");
     assert_eq!((&many["line"], &many["lines"]), (&5.into(), &2.into()));
     assert_eq!(many["raw"], "3,\"x\ny\",z\r\n");
@@ -59,6 +62,34 @@ fn bytes_that_are_not_utf8_cost_their_row_or_are_replaced() {
 }
 
 #[test]
+fn a_profile_tells_of_the_rows_that_are_kept_and_changes_no_byte() {
+    let input = [&b"id,name\n"[..], &b"1,\"a\"\n2\n3,NULL\n\"4\",\"b,\"\"c\"\n".repeat(3000)].concat();
+    let without = run_chunked(&input, &[], &told()).unwrap();
+    assert!(without.summary.columns.is_empty());
+    let profiling = Options { profile: true, ..told() };
+    let whole = run_chunked(&input, &[], &profiling).unwrap();
+    assert_eq!((&whole.output, whole.summary.counts), (&without.output, without.summary.counts));
+    let [id, name] = &whole.summary.columns[..] else { panic!("{:?}", whole.summary.columns) };
+    assert_eq!((id.kind, id.distinct_estimate), (Some(engine::ColumnType::Integer), 3));
+    assert_eq!((&id.min, &id.max), (&Some(Bound::Integer(1)), &Some(Bound::Integer(4))));
+    assert_eq!((name.nulls, name.longest, name.distinct_estimate), (3000, 4, 2));
+    assert_eq!(name.max, Some(Bound::Text("b,\"c".into())));
+    for sizes in [&[1][..], &[7, 0, 100]] {
+        let chunked = run_chunked(&input, sizes, &Options { block_bytes: 50, ..profiling.clone() }).unwrap();
+        assert_eq!(chunked.summary, whole.summary);
+    }
+}
+
+#[test]
+fn any_executor_will_do() {
+    let stream = futures::stream::iter([Ok(bytes::Bytes::from_static(b"id,name\n1,\"a\"b\n"))]);
+    let (mut clean, mut rejects) = (Vec::new(), Vec::new());
+    let options = told();
+    let run = engine::run(stream, &mut clean, &mut rejects, &options);
+    assert_eq!(futures::executor::block_on(run).unwrap().counts, counts(1, 1, 0));
+}
+
+#[test]
 fn a_byte_order_mark_is_skipped_once() {
     let ran = run(b"\xef\xbb\xbfid,name\n\xef\xbb\xbf1,\"a\"\n");
     assert!(ran.summary.dialect.bom);
@@ -69,12 +100,12 @@ fn a_byte_order_mark_is_skipped_once() {
 #[test]
 fn a_stray_quote_costs_its_line_and_no_more() {
     let mut input = b"id,name\n".to_vec();
-    for row in 0..200_000 {
+    for row in 0..1_000_000 {
         let quote = if row == 10 { "\"" } else { "" };
         input.extend_from_slice(format!("{row},{quote}name of {row}\n").as_bytes());
     }
     let ran = run(&input);
-    assert_eq!(ran.summary.counts, counts(200_000, 199_999, 1));
+    assert_eq!(ran.summary.counts, counts(1_000_000, 999_999, 1));
     assert_eq!(ran.rejects[0]["reason"], "unclosed_quote");
     assert_eq!(ran.rejects[0]["line"], 12);
     assert_eq!(ran.rejects[0]["raw"], "10,\"name of 10\n");
@@ -98,6 +129,22 @@ fn a_line_beyond_the_longest_record_is_one_region_cut_in_the_rejects() {
         assert_eq!(ran.rejects[0]["reason"], "record_too_long");
         assert_eq!(ran.rejects[0]["raw_encoding"], "cut");
         assert_eq!(ran.rejects[0]["byte_length"], 3_000_003);
+    }
+}
+
+#[test]
+fn a_record_of_the_longest_length_may_end_with_a_carriage_return() {
+    let canonical = Options { max_record_bytes: 8, ..told() };
+    let told = Told { delimiter: Some(b";".to_vec()), ..Told::rfc4180() };
+    let other = Options { max_record_bytes: 8, told, ..Options::default() };
+    for (options, end, rejected) in [(&canonical, "\r", 0), (&canonical, "\r\n", 1), (&other, "\r", 0)] {
+        let input = ["a,b", "1,22222", "3,4", ""].join(end);
+        let input =
+            if options.told.delimiter == other.told.delimiter { input.replace(',', ";") } else { input };
+        for sizes in [&[][..], &[1]] {
+            let ran = run_chunked(input.as_bytes(), sizes, options).unwrap();
+            assert_eq!(ran.summary.counts.rows_rejected, rejected, "{end:?}");
+        }
     }
 }
 

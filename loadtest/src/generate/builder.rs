@@ -148,7 +148,7 @@ impl Builder {
         for _ in 0..digits / 3 {
             self.slot(self.digits[2]);
         }
-        if digits % 3 > 0 {
+        if !digits.is_multiple_of(3) {
             self.slot(self.digits[digits % 3 - 1]);
         }
     }

@@ -51,7 +51,7 @@ Examples:
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     spec: SpecArgs,
-    /// Where it goes: a file, s3://bucket/key, or - for standard output
+    /// Where it goes: a file, <s3://bucket/key>, or - for standard output
     #[arg(short, long, default_value = "-", value_name = "PLACE")]
     output: Output,
     /// How many threads make it; every core's by default. The bytes are the same

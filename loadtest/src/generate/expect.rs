@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::contract::hex;
 use common::store::checksum_base64;
 use crc_fast::{CrcAlgorithm, checksum_combine, crc64_nvme};
 use serde::Serialize;
@@ -90,11 +91,11 @@ impl Text {
         let mut output_bytes = self.header().len() as u64;
         let mut crc = crc64_nvme(self.header());
         let mut sha = sha256.then(|| Sha256::new_with_prefix(self.header()));
-        let make = |cycle, scratch: &mut Vec<u8>, mut out: Vec<u8>| {
+        let clean_cycle = |cycle, scratch: &mut Vec<u8>, mut out: Vec<u8>| {
             self.write_clean_cycle(cycle, scratch, &mut out);
             (crc64_nvme(&out), out)
         };
-        in_order(self.cycles(), threads, make, |cycle, (next, clean)| {
+        in_order(self.cycles(), threads, clean_cycle, |cycle, (next, clean)| {
             crc = checksum_combine(CrcAlgorithm::Crc64Nvme, crc, next, clean.len() as u64);
             output_bytes += clean.len() as u64;
             if let Some(sha) = &mut sha {
@@ -104,10 +105,6 @@ impl Text {
             Ok::<_, std::convert::Infallible>(clean)
         })
         .unwrap_or_else(|never| match never {});
-        Hashes {
-            output_bytes,
-            crc64nvme: checksum_base64(crc),
-            sha256: sha.map(|sha| sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-        }
+        Hashes { output_bytes, crc64nvme: checksum_base64(crc), sha256: sha.map(|sha| hex(&sha.finalize())) }
     }
 }

@@ -34,7 +34,7 @@ const BGZF_TEXT_BYTES: usize = 0xff00;
 /// A gzip header with an extra field `BC` of two bytes, in which the block's length minus one stands.
 const BGZF_HEADER: &[u8] = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0";
 
-/// The empty block that ends a file: SAMv1, 4.1.2.
+/// The empty block that ends a file: `SAMv1`, 4.1.2.
 const BGZF_END: &[u8] = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0\x1b\0\x03\0\0\0\0\0\0\0\0\0";
 
 /// A text cut into the pieces of a file.
@@ -61,9 +61,9 @@ impl<'a> Pieces<'a> {
         ((piece + 1) * self.cycles * self.text.cycle.rows() as u64).min(self.text.rows())
     }
 
-    /// Appends a piece to `out`. `plain` is for its text. The text's checksum, where the end tells of it.
-    fn make(&self, piece: u64, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> io::Result<Crc> {
-        let target = if self.compression == Compression::None { &mut *out } else { &mut *plain };
+    /// A piece, in the empty `out`, and its text's checksum, where the end tells of it. `plain` is for the text.
+    fn make(&self, piece: u64, plain: &mut Vec<u8>, mut out: Vec<u8>) -> io::Result<(Vec<u8>, Crc)> {
+        let target = if self.compression == Compression::None { &mut out } else { &mut *plain };
         target.clear();
         if piece == 0 {
             target.extend_from_slice(self.text.header());
@@ -74,8 +74,8 @@ impl<'a> Pieces<'a> {
         if self.compression == Compression::Gzip {
             crc.update(plain);
         }
-        compress(self.compression, plain, out)?;
-        Ok(crc)
+        compress(self.compression, plain, &mut out)?;
+        Ok((out, crc))
     }
 
     /// What stands before the pieces.
@@ -109,9 +109,7 @@ pub fn pack(
 ) -> io::Result<()> {
     let pieces = Pieces::new(text, compression);
     take(pieces.begin().to_vec(), 0)?;
-    let make = |piece, plain: &mut Vec<u8>, mut out: Vec<u8>| {
-        pieces.make(piece, plain, &mut out).map(|crc| (out, crc))
-    };
+    let make = |piece, plain: &mut Vec<u8>, out| pieces.make(piece, plain, out);
     let mut crc = Crc::new();
     in_order(pieces.count(), threads, make, |piece, made: io::Result<(Vec<u8>, Crc)>| {
         let (bytes, of_piece) = made?;
@@ -149,9 +147,7 @@ impl Packed {
         let pieces = Pieces::new(&packed.text, spec.compression);
         let mut starts = vec![pieces.begin().len() as u64];
         let mut crc = Crc::new();
-        let make = |piece, plain: &mut Vec<u8>, mut out: Vec<u8>| {
-            pieces.make(piece, plain, &mut out).map(|crc| (out, crc))
-        };
+        let make = |piece, plain: &mut Vec<u8>, out| pieces.make(piece, plain, out);
         in_order(pieces.count(), threads, make, |_, made: io::Result<(Vec<u8>, Crc)>| {
             let (bytes, of_piece) = made?;
             crc.combine(&of_piece);
@@ -178,8 +174,7 @@ impl Packed {
                 (Bytes::copy_from_slice(&self.end), start)
             }
             Some((piece, start)) => {
-                let (mut plain, mut out) = (Vec::new(), Vec::new());
-                pieces.make(piece as u64, &mut plain, &mut out)?;
+                let (out, _) = pieces.make(piece as u64, &mut Vec::new(), Vec::new())?;
                 (out.into(), start)
             }
         };

@@ -1,10 +1,10 @@
 //! Random numbers that are a function of what they are drawn for, and never change: files made years ago can be
 //! recomputed.
 
-/// 2⁶⁴ divided by the golden ratio, as SplitMix64 steps by it.
+/// 2⁶⁴ divided by the golden ratio, as `SplitMix64` steps by it.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64's finalizer: every bit of the result depends on every bit of `value`.
+/// `SplitMix64`'s finalizer: every bit of the result depends on every bit of `value`.
 pub(super) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use common::contract::hex;
 use csv_async::StringRecord;
 use sha2::{Digest as _, Sha256};
 
@@ -66,9 +67,7 @@ impl Sample {
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)).with_context(what)?;
         if bytes.len() as u64 == MAX_BYTES {
-            // What was cut off is no row.
-            let end = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-            bytes.truncate(end);
+            bytes.truncate(whole_rows(&bytes));
         }
         Self::parse(&bytes).with_context(what)
     }
@@ -88,7 +87,7 @@ impl Sample {
         ensure!(!rows.is_empty(), "it has no rows");
         let columns = (0..header.len()).map(|column| Column::of(&rows, column)).collect();
         let hash = Sha256::digest(bytes);
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hash[..8]);
         let mut line = header.iter().map(encoded).collect::<Vec<_>>().join(&b","[..]);
         line.push(b'\n');
         Ok(Self { name: format!("sample:{hash}"), header: line, rows, columns })
@@ -105,7 +104,7 @@ impl Sample {
         let takes_dirt = self.takes_dirt();
         while builder.bytes() < CYCLE_BYTES
             || builder.row() < MIN_CYCLE_ROWS
-            || builder.row() as u64 % MULTILINE_EVERY > 0
+            || !(builder.row() as u64).is_multiple_of(MULTILINE_EVERY)
         {
             let row = self.draw(&mut builder)?;
             for (at, field) in row.iter().enumerate() {
@@ -150,6 +149,19 @@ impl Sample {
         }
         values.into_iter().map(|(group, texts)| (group, builder.pool(group.0, texts))).collect()
     }
+}
+
+/// How many bytes the whole rows have of a text that may have been cut off: a line's end in quotes ends none.
+fn whole_rows(bytes: &[u8]) -> usize {
+    let (mut in_quotes, mut end) = (false, 0);
+    for at in memchr::memchr2_iter(b'"', b'\n', bytes) {
+        match bytes[at] {
+            b'"' => in_quotes = !in_quotes,
+            _ if !in_quotes => end = at + 1,
+            _ => {}
+        }
+    }
+    end
 }
 
 fn group(value: &[u8]) -> (usize, usize) {
@@ -202,6 +214,20 @@ impl Column {
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
             builder.digits(digits);
             rest = &rest[digits..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_cut_off_is_none() {
+        for (text, whole) in
+            [("a,b\n1,2\n3,", 8), ("a,\"b\nc\"\n1,\"2\n3", 8), ("a,\"b\n", 0), ("a\n\"b\"\"\n\"\n", 9)]
+        {
+            assert_eq!(whole_rows(text.as_bytes()), whole, "{text:?}");
         }
     }
 }

@@ -92,8 +92,8 @@ impl fmt::Display for Compression {
 #[derive(Debug, Clone, clap::Args)]
 pub struct SpecArgs {
     /// What the rows look like
-    #[arg(long, default_value = "taxi", value_name = "NAME")]
-    profile: String,
+    #[arg(long, default_value = "taxi", value_name = "NAME", value_parser = str::parse::<Profile>)]
+    profile: Profile,
     /// Rows like those of a CSV file, up to 16 MiB of it: its columns with their types and distributions
     #[arg(long, value_name = "SAMPLE.csv", conflicts_with = "profile")]
     from: Option<PathBuf>,
@@ -129,7 +129,7 @@ impl SpecArgs {
     pub fn spec(&self) -> anyhow::Result<Spec> {
         let profile = match &self.from {
             Some(path) => Profile::Sample(Sample::read(path)?.into()),
-            None => self.profile.parse().map_err(anyhow::Error::msg)?,
+            None => self.profile.clone(),
         };
         Ok(Spec {
             profile,

@@ -170,15 +170,15 @@ pub struct Totals {
 pub struct Repeats {
     /// Files that an event named again: published again from their receipt.
     pub republished: u64,
-    /// Events that something newer had replaced.
+    /// Events that something newer was found to have replaced once the file was looked at.
     pub superseded: u64,
-    /// Invocations of the processor that failed, for Lambda to try again.
+    /// Invocations of the processor that failed, for Lambda to try again; one that was killed tells nobody.
     pub processor_retries: u64,
     /// Messages that were found done before.
     pub done_before: u64,
     /// Messages that were put back.
     pub consumer_retries: u64,
-    /// Requests to S3 that the processor made again.
+    /// Requests to S3 that the processor made again, beyond the SDK's own tries.
     pub request_retries: u64,
 }
 
@@ -348,8 +348,8 @@ pub(crate) mod tests {
             text_bytes: 1 << 30,
             sent_at: f64::from(n),
             upload_seconds: 0.5,
-            receipt_seconds: Some(1.0 + f64::from(n % 7) / 10.0),
-            catalogue_seconds: Some(1.2 + f64::from(n % 7) / 10.0),
+            receipt_seconds: Some(1.0 + f64::from(n % 7) / 8.0),
+            catalogue_seconds: Some(1.25 + f64::from(n % 7) / 8.0),
             processor_seconds: Some(0.9),
             peak_memory_bytes: Some(81_000_000),
             rows_in: Some(1000),

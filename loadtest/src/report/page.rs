@@ -151,8 +151,8 @@ fn latency(page: &mut Page, run: &Run) {
         [name.to_owned()].into_iter().chain(times).collect::<Vec<_>>()
     };
     let rows: Vec<Vec<String>> = [
-        run.to_receipt().map(|times| row("upload → receipt", times)),
-        run.to_catalogue().map(|times| row("upload → catalogue", times)),
+        run.to_receipt().map(|times| row("→ receipt", times)),
+        run.to_catalogue().map(|times| row("→ catalogue", times)),
     ]
     .into_iter()
     .flatten()
@@ -252,7 +252,7 @@ fn repeats(page: &mut Page, run: &Run) {
             ("events of files that were done before", republished),
             ("events that something newer had replaced", superseded),
             ("invocations of the processor that failed and were tried again", processor_retries),
-            ("requests to S3 that the processor made again", request_retries),
+            ("requests to S3 that the processor made again, beyond the SDK's own tries", request_retries),
             ("messages that were done before", done_before),
             ("messages that were put back", consumer_retries),
         ];
@@ -316,6 +316,7 @@ fn grouped(number: u64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "numbers that were set, not computed")]
 mod tests {
     use super::*;
     use crate::report::document::tests::run;

@@ -47,6 +47,7 @@ pub fn write(run: &Run, mut output: impl Write) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "numbers that were set, not computed")]
 mod tests {
     use super::*;
     use crate::records::parse;

@@ -48,7 +48,7 @@ pub(crate) async fn conclude(
     let runs: Vec<FileRun> =
         files.iter().zip(&judged).map(|(followed, judged)| file_run(followed, judged)).collect();
     let mut verdict = Verdict { unfinished: seen.unfinished, ..Verdict::default() };
-    judge::left_behind(world, &seen.run, &mut verdict).await?;
+    judge::left_behind(world, &seen.run, &files, &mut verdict).await?;
     judge::sum_up(&mut verdict, judged);
     let totals = totals(&runs, seen.seconds);
     let bills = runs.iter().filter_map(|file| {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use common::contract::{Source, receipt_key};
 use common::receiver::SpanReceiver;
 use common::store::{S3Store, Store};
-use common::trace::Destination;
+use common::trace::{Destination, TRACEPARENT};
 use common::{aws, contract};
 use local::demo::queues::GivenUp;
 use local::stack::{Clients, Outputs, Stack, StackOptions};
@@ -170,12 +170,15 @@ impl Deployed {
         Ok(())
     }
 
-    /// Sends a message again, as chaos has it.
-    pub(crate) async fn repeat_message(&self, body: String) -> anyhow::Result<()> {
+    /// Sends a message again, as chaos has it: with its trace, as SQS would.
+    pub(crate) async fn repeat_message(&self, body: String, traceparent: &str) -> anyhow::Result<()> {
         if self.stack.is_some() && self.chaos.is_due(Fault::Duplicate) {
             self.chaos.count(Fault::Duplicate);
+            let trace =
+                MessageAttributeValue::builder().data_type("String").string_value(traceparent).build()?;
             let send = self.clients.sqs.send_message().queue_url(&self.outputs.event_queue_url);
-            send.message_body(body).send().await.context("send a message again")?;
+            let send = send.message_body(body).message_attributes(TRACEPARENT, trace);
+            send.send().await.context("send a message again")?;
         }
         Ok(())
     }

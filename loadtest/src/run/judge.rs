@@ -139,10 +139,17 @@ fn entry(judged: &mut Judged, followed: &Followed, receipt: &Receipt, deadline: 
     }
 }
 
-/// What is left behind by the whole run.
-pub(crate) async fn left_behind(world: &World, run: &str, verdict: &mut Verdict) -> anyhow::Result<()> {
+/// What is left behind by the whole run, of the files that are through.
+pub(crate) async fn left_behind(
+    world: &World,
+    run: &str,
+    files: &[Followed],
+    verdict: &mut Verdict,
+) -> anyhow::Result<()> {
     let killed = world.killed();
-    for key in world.open_uploads(run).await? {
+    let is_through = |key: &String| files.iter().any(|followed| key.contains(&followed.file.key));
+    // What was under way when the run was broken off may well be at its upload.
+    for key in world.open_uploads(run).await?.into_iter().filter(is_through) {
         // Nobody can abort what a killed process had begun: the bucket's lifecycle rule does.
         if killed.iter().any(|subject| key.contains(subject.as_str())) {
             verdict.open_uploads_of_killed += 1;

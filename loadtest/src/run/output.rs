@@ -151,7 +151,7 @@ impl<'a> Expected<'a> {
 
     /// The next bytes; fewer than asked for only at the end.
     fn take(&mut self, length: usize) -> Vec<u8> {
-        let mut taken = Vec::with_capacity(length);
+        let mut taken = Vec::with_capacity(length.min(BLOCK_BYTES));
         while taken.len() < length {
             if self.ready.is_empty() {
                 if self.cycle == self.text.cycles() {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use common::trace;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::drive::Known;
@@ -13,6 +14,8 @@ use crate::report::document::Sample;
 
 /// Between samples, at first.
 const EVERY: Duration = Duration::from_millis(250);
+/// The receiver is in this process.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// Samples are thinned to a half when there are so many.
 const MOST: usize = 1200;
 
@@ -87,12 +90,15 @@ pub(crate) async fn sample(world: &World, known: &Known, samples: &Samples, prog
         progress.tell(known, bytes, rate, queue);
         if Instant::now() >= say_at {
             progress.say(known, bytes, rate, queue);
+            // Only so many of the uploads' spans are kept.
+            trace::flush(FLUSH_WITHIN).await;
             say_at += PLAIN_EVERY;
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "numbers that were set, not computed")]
 mod tests {
     use super::*;
 

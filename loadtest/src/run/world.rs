@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use common::contract::{ObjectRef, Source};
 use common::receiver::SpanReceiver;
 use common::store::{ErrorKind, Store};
+use common::trace::TRACEPARENT;
 use futures::TryStreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub(crate) struct World {
 pub(crate) struct Sent {
     pub(crate) source: Source,
     pub(crate) trace_id: String,
+    /// The context that its trace begins with, as the object carries it.
+    pub(crate) traceparent: String,
     pub(crate) object_bytes: u64,
     /// What lay under its key before, whose event is to come again.
     pub(crate) stale: Option<Source>,
@@ -75,16 +78,17 @@ impl World {
                     sim.send(&file.key, file.spec.metadata(text), older.transpose()?).await?;
                 let size = self.store.head(&source.object()).await?.map_or(0, |meta| meta.size);
                 (source.etag, source.size) = (etag, size);
-                Ok(Sent { source, trace_id, object_bytes: size, stale: None })
+                Ok(Sent { source, trace_id, traceparent: String::new(), object_bytes: size, stale: None })
             }
             Target::Deployed(deployed) => {
                 let (put, stale) = deployed.send(file, older.as_ref()).await?;
                 deployed.buckets().0.clone_into(&mut source.bucket);
                 (source.version_id, source.etag) = (put.version_id, put.etag);
-                let size = self.store.head(&source.object()).await?.map_or(0, |meta| meta.size);
-                source.size = size;
+                let mut meta = self.store.head(&source.object()).await?.context("the file is gone")?;
+                let traceparent = meta.metadata.remove(TRACEPARENT).unwrap_or_default();
+                source.size = meta.size;
                 deployed.repeat(&source, None).await?;
-                Ok(Sent { source, trace_id: put.trace_id, object_bytes: size, stale })
+                Ok(Sent { source, trace_id: put.trace_id, traceparent, object_bytes: meta.size, stale })
             }
         }
     }
@@ -93,7 +97,7 @@ impl World {
     pub(crate) async fn repeat(&self, sent: &Sent, message: impl FnOnce() -> String) -> anyhow::Result<()> {
         if let Target::Deployed(deployed) = &self.target {
             deployed.repeat(&sent.source, sent.stale.clone()).await?;
-            deployed.repeat_message(message()).await?;
+            deployed.repeat_message(message(), &sent.traceparent).await?;
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ fn any_range_can_be_read_alone() {
     }
 }
 
-/// SAMv1, 4.1: an extra field says how long each block is, and an empty one ends the file.
+/// `SAMv1`, 4.1: an extra field says how long each block is, and an empty one ends the file.
 #[test]
 fn bgzip_is_made_of_blocks_that_say_their_length() {
     let text = Text::new(&spec(Profile::Taxi, 30_000, None)).unwrap();
@@ -145,11 +145,12 @@ fn the_last_row_of_a_huge_file_is_there_at_once() {
 /// A change of these is a change of all files: `VERSION` in `spec.rs` goes with it.
 #[test]
 fn the_bytes_are_those_of_every_machine() {
-    const GOLDEN: [&str; 5] = ["", "", "", "", ""];
+    const GOLDEN: [&str; 5] =
+        ["bbe475909d5dbd52", "242b942f0fa037c0", "2e58ab9e39494595", "f97ff18b59e4f484", "adb8e4ded1664971"];
     let hashes = PROFILES.map(|profile| {
         let text = Text::new(&spec(profile, 5000, Some("1/50"))).unwrap();
         let hash = Sha256::digest(whole(&text));
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+        common::contract::hex(&hash[..8])
     });
     assert_eq!(hashes, GOLDEN);
 }

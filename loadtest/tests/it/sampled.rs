@@ -1,6 +1,7 @@
 //! Rows like those of a sample.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use loadtest::generate::{Profile, Sample, Spec, Text};
@@ -25,13 +26,15 @@ fn invoices() -> String {
             _ => "übliche Lieferung",
         };
         let customer = ["Müller", "Olsen", "王"][row % 3];
-        text += &format!(
-            "INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}\n",
+        writeln!(
+            text,
+            "INV-{:04},2026-01-{:02},{customer},{said},{}.{:02}",
             row * 7,
             row % 28 + 1,
             row * 13,
             row % 100
-        );
+        )
+        .unwrap();
     }
     text
 }

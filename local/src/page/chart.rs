@@ -41,8 +41,7 @@ impl Chart<'_> {
         let top = ceiling(points().map(|point| point.1).fold(0.0, f64::max));
         let mut markup =
             format!("<svg height=\"{HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(self.name));
-        for step in 0..=2 {
-            let share = f64::from(step) / 2.0;
+        for (share, anchor) in [(0.0, ""), (0.5, " middle"), (1.0, " end")] {
             let y = BOTTOM as f64 - share * (BOTTOM - TOP) as f64;
             let label = escaped(&(self.y)(top * share));
             writeln!(
@@ -54,7 +53,6 @@ impl Chart<'_> {
             )
             .unwrap_or_default();
             let x = LEFT + share * (100.0 - LEFT);
-            let anchor = ["", " middle", " end"][step as usize];
             let label = escaped(&(self.x)(right * share));
             writeln!(markup, "<text class=\"dim{anchor}\" x=\"{x}%\" y=\"{}\">{label}</text>", HEIGHT - 6)
                 .unwrap_or_default();

@@ -49,7 +49,7 @@ impl Page {
     /// Adds a section: a heading, which is text, and markup.
     pub fn section(&mut self, heading: &str, markup: &str) {
         let heading = escaped(heading);
-        write!(self.text, "<section><h2>{heading}</h2>\n{markup}</section>\n").unwrap_or_default();
+        writeln!(self.text, "<section><h2>{heading}</h2>\n{markup}</section>").unwrap_or_default();
     }
 
     /// The whole page.

@@ -7,7 +7,7 @@ use common::trace::{SAMPLES, STEPS, Sample, Step, read_samples};
 use indicatif::HumanCount;
 
 use super::{Chart, Line, Page, Part, escaped, stacked, tiles};
-use crate::waterfall::{Row, duration, rows};
+use crate::waterfall::{Row, duration, nanoseconds, rows};
 
 /// Where the bars lie, in % of the width.
 const BARS: (f64, f64) = (35.0, 79.0);
@@ -124,7 +124,7 @@ fn throughput(samples: &[Sample]) -> Option<String> {
     let chart = Chart {
         name: "throughput over time",
         lines,
-        x: &|seconds| duration((seconds * 1e9) as u64),
+        x: &|seconds| duration(nanoseconds(seconds)),
         y: &|rate| format!("{rate:.0}"),
     };
     Some(chart.svg())
@@ -171,10 +171,8 @@ fn sum(
     let values: Vec<(String, u64)> =
         parts.iter().map(|part| Some((short(part), number(part)?))).collect::<Option<_>>()?;
     let words: Vec<String> = values.iter().map(|(name, value)| format!("{} {name}", write(*value))).collect();
-    let (class, mark) = match values.iter().map(|(_, value)| value).sum::<u64>() == whole {
-        true => ("good", "✔"),
-        false => ("bad", "✘ does not add up:"),
-    };
+    let adds_up = values.iter().map(|(_, value)| value).sum::<u64>() == whole;
+    let (class, mark) = if adds_up { ("good", "✔") } else { ("bad", "✘ does not add up:") };
     let parts: Vec<Part<'_>> = values.iter().map(|(name, value)| Part { name, value: *value }).collect();
     let words = format!("{} {name} = {}", write(whole), words.join(" + "));
     Some(format!("<p><b class=\"{class}\">{mark}</b> {words}</p>\n{}", stacked(name, &parts, write)))

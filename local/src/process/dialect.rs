@@ -13,6 +13,9 @@ pub(super) struct DialectArgs {
     /// What stands between fields: one character or more, such as `;`, `\t`, `\x01` or `, `
     #[arg(long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true)]
     delimiter: Option<Bytes>,
+    /// With --replay: what stands between the header's names, where the rows have another delimiter
+    #[arg(long, value_name = "TEXT", value_parser = delimiter, allow_hyphen_values = true, requires = "replay")]
+    header_delimiter: Option<Bytes>,
     /// What stands around fields, or `none` where quotes mean nothing
     #[arg(long, value_name = "CHAR|none", value_parser = words::quote)]
     quote: Option<Quote>,
@@ -31,6 +34,9 @@ pub(super) struct DialectArgs {
     /// Lines above the header that are no part of the table
     #[arg(long, value_name = "N")]
     preamble_lines: Option<u64>,
+    /// Lines at the end of the file that are no part of the table; 0 if there are none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
+    footnote_lines: Option<u64>,
     /// What begins a line that is a comment, or `none`
     #[arg(long, value_name = "TEXT|none", value_parser = words::comment)]
     comment: Option<Comment>,
@@ -113,6 +119,11 @@ enum RunawayQuoteArg {
 }
 
 impl DialectArgs {
+    /// What stands between the names of a replay's header, if that was given.
+    pub(super) fn header_delimiter(&self) -> Option<Vec<u8>> {
+        self.header_delimiter.clone().map(|delimiter| delimiter.0)
+    }
+
     /// What is told, the flags before `told`.
     pub(super) fn over(&self, told: Told) -> Told {
         let terminator = self.terminator.map(|terminator| match terminator {
@@ -129,6 +140,7 @@ impl DialectArgs {
             terminator: terminator.or(told.terminator),
             header_lines: self.header_lines.or(told.header_lines),
             preamble_lines: self.preamble_lines.or(told.preamble_lines),
+            footnote_lines: self.footnote_lines.or(told.footnote_lines),
             comment: self.comment.clone().or(told.comment),
             trusts_header: told.trusts_header,
         }
@@ -197,7 +209,11 @@ pub(super) fn unusual(dialect: &Dialect) -> Vec<String> {
     if dialect.encoding != "utf-8" {
         told.push(dialect.encoding.clone());
     }
-    for (lines, what) in [(dialect.preamble_lines, "preamble"), (dialect.comment_lines, "comment")] {
+    for (lines, what) in [
+        (dialect.preamble_lines, "preamble"),
+        (dialect.comment_lines, "comment"),
+        (dialect.footnote_lines, "footnote"),
+    ] {
         if lines > 0 {
             told.push(format!("{lines} {what} line{}", if lines == 1 { "" } else { "s" }));
         }
@@ -248,6 +264,8 @@ mod tests {
         dialect: DialectArgs,
         #[command(flatten)]
         policy: PolicyArgs,
+        #[arg(long)]
+        replay: bool,
     }
 
     #[test]

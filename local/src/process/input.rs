@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use anyhow::Context as _;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
-use futures::Stream;
+use futures::{Stream, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
@@ -49,6 +49,17 @@ impl Input {
         };
         let bar = if bar.is_hidden() { bar } else { terminal.bars().add(bar) };
         Ok(Self { chunks, size: 0, crc: Digest::new(CrcAlgorithm::Crc64Nvme), bar })
+    }
+
+    /// Bytes that have passed.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads what is left, so that it is counted and hashed.
+    pub(super) async fn drain(&mut self) -> io::Result<()> {
+        while self.try_next().await?.is_some() {}
+        Ok(())
     }
 
     /// Bytes that passed, and their checksum, which stands for an `ETag`.

@@ -4,6 +4,7 @@ mod dialect;
 mod input;
 mod output;
 mod preview;
+mod replay;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,13 +28,16 @@ use output::Target;
 #[cfg(test)]
 pub(crate) use preview::excerpt_of;
 pub(crate) use preview::{Excerpt, excerpt};
+use replay::Rejects;
 
 const EXAMPLES: &str = "\
 Examples:
   penstock process orders.csv                             what is in it, and what would be rejected
   penstock process orders.csv.gz -o clean.csv.gz --rejects bad.ndjson
   zcat big.csv.gz | penstock process - -o - > clean.csv   in flat memory, whatever the size
+  penstock process orders.csv --replay bad.ndjson --ragged pad -o more.csv --rejects still-bad.ndjson
   penstock process orders.csv --json | jq '.dialect, .counts'
+  penstock process orders.csv --profile --json | jq '.columns[] | {name, type, min, max}'
   penstock process orders.csv --recipe orders.yml --limit 20
   penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
@@ -55,11 +59,15 @@ pub struct Args {
     /// Where rejected rows go, one JSON object a line with line, byte offset, reason and raw bytes
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+    /// Process only the rows of this rejects file, mended by hand in their `raw` or read by other flags. INPUT is the file
+    /// that they are of: its header names the columns, and a row that is `cut` is read from it again
+    #[arg(long, value_name = "REJECTS")]
+    replay: Option<PathBuf>,
     /// The recipe that says what a clean file is: a file of YAML. What is given beside it goes before what it says
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
     /// Show what becomes of the first rows, as a table, and the rejected ones with their reasons beneath; writes nothing
-    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json"], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["output", "rejects", "receipt", "json", "replay"], value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
@@ -79,6 +87,12 @@ pub struct Args {
     /// Print the receipt on standard output
     #[arg(long)]
     json: bool,
+    /// Say in the receipt what the output's columns hold: type, nulls, least, greatest, about how many values differ
+    #[arg(long, overrides_with = "no_profile")]
+    profile: bool,
+    /// Don't, which is the default
+    #[arg(long, overrides_with = "profile")]
+    no_profile: bool,
     #[command(flatten)]
     dialect: DialectArgs,
     #[command(flatten)]
@@ -95,7 +109,7 @@ enum OutputCompression {
 /// Cleans one file.
 pub async fn run(args: Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     check(&args)?;
-    let done = unless_interrupted(process(&args, terminal)).await;
+    let done = unless_interrupted(Box::pin(process(&args, terminal))).await;
     done.map_err(|error| if is_closed_pipe(&error) { ClosedPipe.into() } else { error })
 }
 
@@ -106,7 +120,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// What can be known to make no sense before anything is touched.
 fn check(args: &Args) -> Result<(), UsageError> {
-    if let Some(contradiction) = args.dialect.over(Told::default()).contradiction() {
+    let told = args.dialect.over(Told::default());
+    let header = args.dialect.header_delimiter().map(|it| Told { delimiter: Some(it), ..told.clone() });
+    if let Some(contradiction) = told.contradiction().or_else(|| header?.contradiction()) {
         return Err(UsageError(contradiction.into()));
     }
     let to_stdout = is_dash(args.output.as_deref());
@@ -115,12 +131,16 @@ fn check(args: &Args) -> Result<(), UsageError> {
             "--json and -o - both want standard output: write one of them to a file".into(),
         ));
     }
+    if is_dash(args.replay.as_deref()) {
+        return Err(UsageError("--replay wants a file; standard input is for INPUT".into()));
+    }
     for (name, path) in [("--rejects", &args.rejects), ("--receipt", &args.receipt)] {
         if is_dash(path.as_deref()) {
             return Err(UsageError(format!("{name} wants a file; standard output is for -o - and --json")));
         }
     }
-    let files = [("INPUT", Some(&args.input)), ("-o", args.output.as_ref())];
+    let files =
+        [("INPUT", Some(&args.input)), ("--replay", args.replay.as_ref()), ("-o", args.output.as_ref())];
     let files =
         files.into_iter().chain([("--rejects", args.rejects.as_ref()), ("--receipt", args.receipt.as_ref())]);
     let mut seen: Vec<(&str, PathBuf)> = Vec::new();
@@ -159,7 +179,18 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let mut clean = Target::open(args.output.as_deref())?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
     let options = options(args, &recipe.recipe)?;
-    let ran = engine::run(&mut input, &mut clean, &mut rejects, &options).await;
+    let mut replayed = None;
+    let ran = match &args.replay {
+        None => engine::run(&mut input, &mut clean, &mut rejects, &options).await,
+        Some(path) => {
+            let mut rows = Rejects::open(path, options.max_record_bytes)?;
+            let ran = engine::replay(&mut input, &mut rows, &mut clean, &mut rejects, &options).await;
+            replayed = Some(checksum_base64(rows.finish()?));
+            // The receipt names the whole file.
+            input.drain().await.with_context(|| format!("read {}", args.input.display()))?;
+            ran.map(|summary| Summary { input_bytes: input.size(), ..summary })
+        }
+    };
     let (size, etag) = input.finish();
     let key = args.input.display().to_string();
     let source = Source { bucket: "local".into(), key, version_id: None, etag, size, sequencer: None };
@@ -180,6 +211,10 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
                 .with_context(|| format!("read {} at byte {byte_offset}", args.input.display()));
         }
         Err(error) => return Err(error.into()),
+    };
+    let receipt = match replayed {
+        Some(checksum) => receipt::of_replay(receipt, checksum),
+        None => receipt,
     };
     if let Some(path) = &args.receipt {
         let text = serde_json::to_string_pretty(&receipt).context("write the receipt")?;
@@ -214,7 +249,9 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
         options.output_compression = Some(compression(args));
     }
     options.told = args.dialect.over(options.told);
+    options.header_delimiter = args.dialect.header_delimiter();
     options.policies = args.policy.over(options.policies);
+    options.profile = args.profile || (options.profile && !args.no_profile);
     options.max_record_bytes = args.policy.max_record_bytes().unwrap_or(options.max_record_bytes);
     if recipe.needs_mask_key() {
         let key =
@@ -334,6 +371,12 @@ mod tests {
     }
 
     #[test]
+    fn a_preview_of_a_replay_is_refused() {
+        let line = "process a.csv --limit 2 --replay bad.ndjson";
+        assert!(Cli::try_parse_from(line.split(' ')).is_err());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
             "a.csv -o - --json",
@@ -342,8 +385,11 @@ mod tests {
             "a.csv -o b.csv --rejects b.csv",
             "a.csv --receipt -",
             "a.csv --rejects -",
+            "a.csv --replay -",
+            "a.csv --replay bad.ndjson --rejects bad.ndjson",
             "a.csv --delimiter \"",
             "a.csv --delimiter \\ --escape backslash",
+            "a.csv --replay bad.ndjson --header-delimiter \"",
         ] {
             assert!(check(&args(line)).is_err(), "{line}");
         }

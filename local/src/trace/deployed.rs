@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use aws_config::SdkConfig;
 use aws_sdk_xray::primitives::DateTime;
 use aws_sdk_xray::types::{Trace, TraceSummary};
 use common::aws;
@@ -15,6 +14,7 @@ use common::trace::xray_id;
 use opentelemetry::TraceId;
 
 use super::segment;
+use crate::stack::Outputs;
 
 /// How far back X-Ray is searched in one question.
 const SEARCHED: Duration = Duration::from_hours(6);
@@ -25,7 +25,9 @@ pub(super) async fn trace(key: &str, stage: &str, region: Option<&str>) -> anyho
     if sdk.region().is_none() {
         bail!("no region is configured: give --region");
     }
-    let bucket = output_bucket(&sdk, stage).await?;
+    let stack = format!("penstock-{stage}");
+    let cloudformation = aws_sdk_cloudformation::Client::new(&sdk);
+    let bucket = Box::pin(Outputs::of_stack(&cloudformation, &stack)).await?.output_bucket;
     let store = S3Store::new(aws::s3_client(&sdk));
     let xray = aws_sdk_xray::Client::new(&sdk);
     let id = match catalogued(&store, &bucket, key).await? {
@@ -45,18 +47,6 @@ pub(super) async fn trace(key: &str, stage: &str, region: Option<&str>) -> anyho
         spans.extend(segment::spans(document).with_context(|| format!("read a segment of trace {id}"))?);
     }
     Ok(spans)
-}
-
-/// The output bucket, as the stage's stack says.
-async fn output_bucket(sdk: &SdkConfig, stage: &str) -> anyhow::Result<String> {
-    let stack = format!("penstock-{stage}");
-    let client = aws_sdk_cloudformation::Client::new(sdk);
-    let answer = Box::pin(client.describe_stacks().stack_name(&stack).send()).await;
-    let answer = answer.with_context(|| format!("describe the stack {stack}"))?;
-    let outputs = answer.stacks().iter().flat_map(|stack| stack.outputs());
-    let mut named = outputs.filter(|output| output.output_key() == Some("OutputBucketName"));
-    let bucket = named.next().and_then(|output| output.output_value());
-    Ok(bucket.with_context(|| format!("the stack {stack} has no output OutputBucketName"))?.to_owned())
 }
 
 /// The trace that the consumer has noted of the file's receipt.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use common::receiver::{ReceivedSpan, SpanReceiver};
@@ -37,7 +37,7 @@ pub(super) fn trace(key: &str) -> anyhow::Result<Vec<ReceivedSpan>> {
     Ok(spans)
 }
 
-fn each(path: &PathBuf, mut take: impl FnMut(ReceivedSpan)) -> std::io::Result<()> {
+fn each(path: &Path, mut take: impl FnMut(ReceivedSpan)) -> std::io::Result<()> {
     let mut lines = BufReader::new(File::open(path)?);
     let mut line = String::new();
     loop {
@@ -84,9 +84,9 @@ mod tests {
             serde_json::to_string(&ReceivedSpan { name: "a".into(), ..ReceivedSpan::default() }).unwrap();
         write!(file, "{span}\n{span}\n{}", &span[..span.len() / 2]).unwrap();
         let mut names = Vec::new();
-        each(&file.path().to_owned(), |span| names.push(span.name)).unwrap();
+        each(file.path(), |span| names.push(span.name)).unwrap();
         assert_eq!(names, ["a", "a"]);
         writeln!(file, "\n").unwrap();
-        assert!(each(&file.path().to_owned(), drop).is_err(), "what is no span is told of");
+        assert!(each(file.path(), drop).is_err(), "what is no span is told of");
     }
 }

@@ -9,7 +9,9 @@ use common::receiver::ReceivedSpan;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What we use of a document: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
+use crate::waterfall::nanoseconds;
+
+/// What we use of a [document](https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html).
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Segment {
@@ -60,7 +62,7 @@ fn add(segment: Segment, outer: &Outer<'_>, spans: &mut Vec<ReceivedSpan>) {
     let service = service.map_or(outer.service, String::as_str).to_owned();
     // Of the process, not of the span.
     attributes.retain(|name, _| !name.starts_with("otel.resource."));
-    let start = nanoseconds(segment.start_time);
+    let start = time(segment.start_time);
     if segment.end_time.is_none() {
         attributes.insert("in_progress".into(), "true".into());
     }
@@ -72,7 +74,7 @@ fn add(segment: Segment, outer: &Outer<'_>, spans: &mut Vec<ReceivedSpan>) {
         parent: segment.parent_id.clone().or_else(|| outer.parent.map(str::to_owned)),
         name: name(&segment, &attributes),
         start,
-        end: segment.end_time.map_or(start, nanoseconds),
+        end: segment.end_time.map_or(start, time),
         attributes,
         events,
         links: segment.links.iter().map(|link| (plain(&link.trace_id), link.id.clone())).collect(),
@@ -93,8 +95,8 @@ fn plain(trace_id: &str) -> String {
 }
 
 /// To the microsecond: more of a time since 1970 is not in a number.
-fn nanoseconds(seconds: f64) -> u64 {
-    (seconds * 1e6).round() as u64 * 1000
+fn time(seconds: f64) -> u64 {
+    (nanoseconds(seconds) + 500) / 1000 * 1000
 }
 
 fn name(segment: &Segment, attributes: &BTreeMap<String, String>) -> String {

@@ -27,10 +27,7 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
     for key in &keys {
         receipts.push(system.send(key, b"id\n1\n").await?.0);
     }
-    let mut bodies = Vec::new();
-    for key in &keys {
-        bodies.push(body_of(&system, &queue, key).await?);
-    }
+    let bodies = bodies_of(&system, &queue, &keys).await?;
     system.event_queue_is_empty().await?;
     // As if for the first time.
     for receipt in &receipts {
@@ -94,17 +91,26 @@ fn poisoned(body: &str) -> anyhow::Result<String> {
 
 /// The body of the message about a file.
 async fn body_of(system: &System, queue: &str, key: &str) -> anyhow::Result<String> {
+    let mut bodies = bodies_of(system, queue, &[key.to_owned()]).await?;
+    bodies.pop().context("no body came")
+}
+
+/// The bodies of the messages about these files. Those about others are hidden for a while.
+async fn bodies_of(system: &System, queue: &str, keys: &[String]) -> anyhow::Result<Vec<String>> {
     let begun = Instant::now();
-    loop {
+    let mut found: Vec<Option<String>> = vec![None; keys.len()];
+    while found.iter().any(Option::is_none) {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "not all messages about {keys:?} came");
         for message in received(system, queue).await? {
             let body = message.body().unwrap_or_default();
-            if FileEvent::parse(body).is_ok_and(|event| event.subject == key) {
-                return Ok(body.to_owned());
+            let subject = FileEvent::parse(body).map(|event| event.subject).unwrap_or_default();
+            if let Some(place) = keys.iter().position(|key| *key == subject) {
+                found[place] = Some(body.to_owned());
             }
         }
-        ensure!(begun.elapsed() < Duration::from_secs(30), "no message about {key} came");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    Ok(found.into_iter().flatten().collect())
 }
 
 async fn letters_of(system: &System, event_id: &str) -> anyhow::Result<Vec<Message>> {

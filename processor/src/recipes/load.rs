@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::RecipesError;
 
+/// A file's path, and its text.
+pub type NamedText = (String, String);
+
 /// The recipe of a file that none matches.
 pub(crate) const DEFAULT_NAME: &str = "default";
 
@@ -40,7 +43,7 @@ impl Default for Loaded {
 pub fn load(
     file: &str,
     text: &str,
-    beside: &dyn Fn(&str) -> Result<(String, String), String>,
+    beside: &dyn Fn(&str) -> Result<NamedText, String>,
 ) -> Result<Loaded, Faults> {
     let document = Document::parse(file, text)?;
     let name = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or(file);
@@ -103,7 +106,7 @@ pub fn load_file(path: &Path) -> Result<Loaded, RecipesError> {
 }
 
 /// A file beside a recipe's on this machine: its path and its text.
-pub(super) fn on_disk(recipe: &str, name: &str) -> Result<(String, String), String> {
+pub(super) fn on_disk(recipe: &str, name: &str) -> Result<NamedText, String> {
     let path = Path::new(recipe).with_file_name(name);
     let shown = path.display().to_string();
     match std::fs::read_to_string(&path) {

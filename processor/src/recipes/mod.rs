@@ -17,7 +17,7 @@ use common::store::Store;
 use common::yaml::Faults;
 use tokio::time::Instant;
 
-pub use load::{Loaded, load, load_file};
+pub use load::{Loaded, NamedText, load, load_file};
 pub use published::{POINTER, Pointer, PublishedFile, object_name};
 pub use set::RecipeSet;
 

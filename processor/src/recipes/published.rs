@@ -1,6 +1,8 @@
 //! Recipes under an `s3://` prefix. A pointer names the files in force, each by its hash; the files themselves never
 //! change. So a set of recipes comes into force at once or not at all.
 
+use std::path::Path;
+
 use common::contract::{ObjectRef, hex};
 use common::document;
 use common::store::{ErrorKind, Store};
@@ -8,6 +10,7 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::set::is_recipe;
 use super::{RecipeSet, RecipesError};
 
 /// The pointer's name under the prefix.
@@ -70,8 +73,8 @@ impl Published {
         for file in &found.value.files {
             files.push((file.name.clone(), self.file(store, file).await?));
         }
-        let is_recipe = |name: &str| name.ends_with(".yml") || name.ends_with(".yaml");
-        let (recipes, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| is_recipe(name));
+        let (recipes, others): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(name, _)| is_recipe(Path::new(name)));
         let set = RecipeSet::new(&recipes, &|_, name| {
             let found = others.iter().find(|(other, _)| other == name).cloned();
             found.ok_or_else(|| format!("{name} is not published beside it"))

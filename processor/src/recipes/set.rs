@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::glob::Choice;
 use common::yaml::{Document, Fault, Faults};
 
-use super::load::on_disk;
+use super::load::{NamedText, on_disk};
 use super::{Loaded, RecipesError, load};
 
 /// Recipes of which each makes sense, and no key is two's alike.
@@ -25,8 +25,8 @@ impl RecipeSet {
     ///
     /// Everything that is wrong with any of them.
     pub fn new(
-        files: &[(String, String)],
-        beside: &dyn Fn(&str, &str) -> Result<(String, String), String>,
+        files: &[NamedText],
+        beside: &dyn Fn(&str, &str) -> Result<NamedText, String>,
     ) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut recipes: Vec<Arc<Loaded>> = Vec::new();
@@ -110,8 +110,7 @@ impl RecipeSet {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| unreadable(folder, source))?.path();
-            let is_recipe = path.extension().is_some_and(|suffix| suffix == "yml" || suffix == "yaml");
-            if is_recipe && path.is_file() {
+            if is_recipe(&path) && path.is_file() {
                 paths.push(path);
             }
         }
@@ -139,6 +138,11 @@ impl RecipeSet {
     }
 }
 
+/// Whether a file of this name is a recipe.
+pub(super) fn is_recipe(path: &Path) -> bool {
+    path.extension().is_some_and(|suffix| suffix == "yml" || suffix == "yaml")
+}
+
 fn unreadable(path: &Path, source: io::Error) -> RecipesError {
     RecipesError::Read { place: path.display().to_string(), source }
 }
@@ -156,7 +160,8 @@ mod tests {
     use super::*;
 
     fn set(files: &[(&str, &str)]) -> Result<RecipeSet, String> {
-        let files: Vec<_> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        let files: Vec<(String, String)> =
+            files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
         RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there")))
             .map_err(|faults| faults.to_string())
     }

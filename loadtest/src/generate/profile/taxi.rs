@@ -53,9 +53,9 @@ pub(super) fn plan(seed: u64) -> Plan {
         row.text("0.5");
         row.next_field();
         if row.random.chance(25) {
-            row.text("0.0")
+            row.text("0.0");
         } else {
-            money(row, &[(90, 1), (10, 2)])
+            money(row, &[(90, 1), (10, 2)]);
         }
         row.next_field();
         row.word(&tolls);

@@ -1,0 +1,220 @@
+//! Recipes: the documents', the examples, and those that the function reads.
+
+use std::path::{Path, PathBuf};
+
+use common::config::RecipesPlace;
+use common::contract::{ObjectRef, Status, hex};
+use common::store::{Condition, NewObject, Payload, Store as _};
+use engine::recipe::MaskKey;
+use engine::{Compression, Options};
+use processor::recipes::{
+    POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::world::{OUT, World};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn key() -> MaskKey {
+    MaskKey::new(b"sixteen bytes or more").unwrap()
+}
+
+/// What a recipe makes of a text: the output, and a line for each rejected row.
+async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String) {
+    let mut options = Options::default();
+    recipe.apply(&mut options);
+    options.output_compression = Some(Compression::None);
+    options.mask_key = Some(key());
+    let input = futures::stream::iter([Ok(bytes::Bytes::copy_from_slice(input))]);
+    let (mut output, mut rejects) = (Vec::new(), Vec::new());
+    engine::run(input, &mut output, &mut rejects, &options).await.unwrap();
+    let told = |line: &[u8]| {
+        let reject: serde_json::Value = serde_json::from_slice(line).unwrap();
+        let column = reject["column"].as_str().map(|name| format!(", {name}")).unwrap_or_default();
+        format!("line {}{column}: {}\n", reject["line"], reject["reason"].as_str().unwrap())
+    };
+    let rejected = rejects.split_inclusive(|byte| *byte == b'\n').map(told).collect();
+    (String::from_utf8(output).unwrap(), rejected)
+}
+
+/// The fenced blocks of a document: what is said behind the fence, and the text.
+fn blocks(document: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut is_open = false;
+    for line in document.lines() {
+        if let Some(kind) = line.strip_prefix("```") {
+            is_open = !is_open;
+            if is_open {
+                found.push((kind.to_owned(), String::new()));
+            }
+        } else if is_open && let Some((_, text)) = found.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_document_says_what_happens() {
+    let document = std::fs::read_to_string(root().join("docs/recipes.md")).unwrap();
+    let mut run = 0;
+    let mut blocks = blocks(&document).into_iter().peekable();
+    while let Some((kind, text)) = blocks.next() {
+        if kind != "yaml recipe" {
+            continue;
+        }
+        let recipe = load("docs.yml", &text, &|_| Err("nothing".into())).unwrap().recipe;
+        let mut of = |wanted: &str| blocks.next_if(|(kind, _)| kind == wanted).map(|(_, text)| text);
+        let input = of("text input").expect("a file beneath the recipe");
+        let expected = (of("text output").expect("an output"), of("text rejected").unwrap_or_default());
+        assert_eq!(made(&recipe, input.as_bytes()).await, expected, "{text}");
+        run += 1;
+    }
+    assert!(run >= 7, "{run} recipes");
+}
+
+#[tokio::test]
+async fn the_examples_give_what_lies_beside_them() {
+    let folder = root().join("recipes/examples");
+    let paths = RecipeSet::files_of(&folder).unwrap();
+    RecipeSet::of_files(&paths).unwrap();
+    assert_eq!(paths.len(), 4);
+    for path in paths {
+        assert!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .starts_with("# yaml-language-server: $schema=../recipe.schema.json\n")
+        );
+        let recipe = load_file(&path).unwrap().recipe;
+        let sample = ["csv", "txt"].map(|suffix| path.with_extension(suffix));
+        let input = std::fs::read(sample.iter().find(|sample| sample.is_file()).unwrap()).unwrap();
+        let (output, rejected) = made(&recipe, &input).await;
+        let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap();
+        assert_eq!(format!("{output}---\n{rejected}"), expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn the_recipes_that_the_image_brings_are_right() {
+    RecipeSet::of_folder(&root().join("recipes")).unwrap();
+}
+
+fn set(files: &[(&str, &str)]) -> RecipeSet {
+    let files: Vec<(String, String)> =
+        files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+    RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there"))).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_has_the_recipe_that_its_key_matches() {
+    let mut world = World::new().await;
+    world.processor.recipes =
+        Recipes::fixed(set(&[("lines.yml", "match: lines/*\nselect: [b]\noutput: { format: ndjson }\n")]));
+    for key in ["lines/x.csv", "other/x.csv"] {
+        let event = world.upload(key, b"a,b\n1,2\n", "01").await;
+        world.handle(&event).await.unwrap();
+        world.assert_whole(key).await;
+    }
+    let (lines, other) = (world.receipt("lines/x.csv").unwrap(), world.receipt("other/x.csv").unwrap());
+    assert_eq!((lines.recipe.name.as_str(), other.recipe.name.as_str()), ("lines", "default"));
+    assert_ne!(lines.recipe.sha256, other.recipe.sha256);
+    assert_eq!(world.read("clean/lines/x.ndjson").unwrap(), b"{\"b\":\"2\"}\n");
+    assert_eq!(lines.outputs[0].key, "clean/lines/x.ndjson");
+
+    // Another file that would have the same output fails, and touches nothing.
+    let event = world.upload("lines/x.csv.gz", &crate::world::gzip(b"a,b\n3,4\n"), "02").await;
+    world.handle(&event).await.unwrap();
+    assert_eq!(world.read("clean/lines/x.ndjson").unwrap(), b"{\"b\":\"2\"}\n");
+    let failed = world.events().pop().unwrap();
+    assert_eq!(failed.data.receipt.status, Status::Failed);
+    assert_eq!(failed.data.receipt.error.unwrap().code, "output_taken");
+}
+
+#[tokio::test]
+async fn another_recipe_is_another_outcome() {
+    let mut world = World::new().await;
+    let event = world.upload("x.csv", b"a,b\n1,2\n", "01").await;
+    world.handle(&event).await.unwrap();
+    let first = world.receipt("x.csv").unwrap();
+    world.processor.recipes = Recipes::fixed(set(&[("b.yml", "match: '*'\nselect: [b]\n")]));
+    let answer = world.handle(&event).await.unwrap();
+    assert_eq!((answer.processed, answer.republished), (1, 0));
+    let second = world.receipt("x.csv").unwrap();
+    assert_ne!(first.event_id, second.event_id);
+    assert_eq!(world.read("clean/x.csv").unwrap(), b"b\n2\n");
+    assert_eq!(world.handle(&event).await.unwrap().republished, 1);
+}
+
+async fn publish(world: &World, files: &[(&str, &str)], sha256: Option<&str>) {
+    let mut pointer = Pointer::default();
+    let mut objects = Vec::new();
+    for (name, text) in files {
+        let hash = sha256.map_or_else(|| hex(&Sha256::digest(text.as_bytes())), ToOwned::to_owned);
+        let file = PublishedFile { name: (*name).into(), sha256: hash };
+        objects.push((object_name(&file), (*text).to_owned()));
+        pointer.files.push(file);
+    }
+    objects.push((POINTER.into(), serde_json::to_string(&pointer).unwrap()));
+    for (name, text) in objects {
+        let object = ObjectRef::new(OUT, format!("recipes/{name}"));
+        let new = NewObject { object, content_type: "text/plain", metadata: [].into() };
+        world.memory.put(&new, Payload::new(text.into_bytes().into()), &Condition::Always).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn published_recipes_come_into_force_as_a_whole_or_not_at_all() {
+    let world = World::direct();
+    let place = RecipesPlace::Published { bucket: OUT.into(), prefix: "recipes/".into() };
+    let store = &*world.memory;
+    let recipes = Recipes::open(&place, store, false).await.unwrap();
+    let name = |key: &str| recipes.choose(key).reference.name.clone();
+    let later = async || {
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        recipes.refresh(store).await;
+    };
+    assert_eq!(name("x"), "default");
+    let schema = r#"{ "fields": [{ "name": "a", "type": "integer", "unknown": 1 }] }"#;
+    publish(&world, &[("a.yml", "match: a*\nschema: s.json\n"), ("s.json", schema)], None).await;
+    recipes.refresh(store).await;
+    assert_eq!(name("a1"), "default", "not looked at again so soon");
+    later().await;
+    assert_eq!(name("a1"), "a");
+    // Wrong ones, wrong hashes, and those that need a key that is not there stay out.
+    for (files, hash) in [
+        (vec![("b.yml", "match: a*\nnonsense: 1\n")], None),
+        (vec![("b.yml", "match: a*\n")], Some("00")),
+        (vec![("b.yml", "match: a*\nmask: { x: hash }\n")], None),
+        (vec![("b.yml", "match: a*\nschema: absent.json\n")], None),
+    ] {
+        publish(&world, &files, hash).await;
+        later().await;
+        assert_eq!(name("a1"), "a", "{files:?}");
+        assert!(Recipes::open(&place, store, false).await.is_err(), "a cold start refuses {files:?}");
+    }
+    publish(&world, &[("b.yml", "match: a*\n")], None).await;
+    later().await;
+    assert_eq!(name("a1"), "b");
+}
+
+#[tokio::test]
+async fn a_folder_with_a_wrong_recipe_is_refused_with_every_fault() {
+    let folder = std::env::temp_dir().join(format!("penstock-recipes-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a.yml"), "match: x\nfilter: a >\nselct: [a]\n").unwrap();
+    let world = World::direct();
+    let place = RecipesPlace::Folder(folder.display().to_string());
+    let error = Recipes::open(&place, &*world.memory, false).await.unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let RecipesError::Faults(faults) = error else { panic!("{error}") };
+    assert!(
+        faults.to_string().contains("a.yml:3:1: unknown key `selct`: did you mean `select`?"),
+        "{faults}"
+    );
+    let gone = Recipes::open(&place, &*world.memory, false).await.unwrap_err();
+    assert!(matches!(gone, RecipesError::Read { .. }), "{gone}");
+}
