@@ -58,9 +58,20 @@ fn every_row_of_dirty_files_is_accounted_for_and_reported() {
 
 #[test]
 fn whatever_goes_wrong_on_the_wire_every_row_is_accounted_for() {
-    let faults = "unavailable=0.05,lost=0.03,torn=0.05,slow=0.02,duplicate=0.5,disorder=0.5";
-    let sent =
-        ["run", "--target", "sim", "--files", "8", "--concurrency", "3", "--size", "1MiB", "--dirty", "0.01"];
+    let faults = "unavailable=0.1,lost=0.1,torn=0.5,slow=0.02,duplicate=0.5,disorder=0.5";
+    let sent = [
+        "run",
+        "--target",
+        "sim",
+        "--files",
+        "16",
+        "--concurrency",
+        "3",
+        "--size",
+        "1MiB",
+        "--dirty",
+        "0.01",
+    ];
     let output = loadtest(&sent).args(["--chaos", faults, "--json"]).output().unwrap();
     let run = document(&output, 0);
     assert!(run.verdict.clean && run.verdict.open_uploads == 0);
