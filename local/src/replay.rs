@@ -6,6 +6,7 @@ use common::contract::{
 };
 use common::document;
 use common::store::Store;
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -203,9 +204,18 @@ fn event(
             "eventVersion": "2.1",
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Put",
+            "eventTime": Timestamp::now().to_string(),
+            "userIdentity": { "principalId": "penstock-replay" },
+            "requestParameters": {},
+            "responseElements": {},
             "s3": {
                 "s3SchemaVersion": "1.0",
-                "bucket": { "name": file.bucket, "arn": format!("arn:aws:s3:::{}", file.bucket) },
+                "configurationId": "penstock-replay",
+                "bucket": {
+                    "name": file.bucket,
+                    "arn": format!("arn:aws:s3:::{}", file.bucket),
+                    "ownerIdentity": { "principalId": "penstock-replay" },
+                },
                 "object": {
                     "key": encoded(&file.key),
                     "size": size,
@@ -297,5 +307,7 @@ mod tests {
         let record = &event["Records"][0]["s3"]["object"];
         assert_eq!(record["key"], "a+b%2B%C3%A4.csv");
         assert_eq!((&record["versionId"], &event["penstock"]["attempt"]), (&json!("v1"), &json!(2)));
+        // The processor reads it as any event of S3.
+        serde_json::from_value::<aws_lambda_events::s3::S3Event>(event).unwrap();
     }
 }

@@ -216,7 +216,9 @@ impl System {
     async fn peek(&self, queue_url: &str) -> anyhow::Result<Vec<Message>> {
         let receive = self.stack.clients().sqs.receive_message().queue_url(queue_url);
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
-        let received = receive.max_number_of_messages(10).visibility_timeout(0).send().await?;
+        let received =
+            receive.message_attribute_names("All").max_number_of_messages(10).visibility_timeout(0);
+        let received = received.send().await?;
         Ok(received.messages.unwrap_or_default())
     }
 
