@@ -76,7 +76,7 @@ def own(page, way: str, report: dict):
             yield f"does not say {wanted!r}"
     if "✘" in text:
         yield "has a sum that is wrong"
-    names = page.locator("svg[aria-label=waterfall] > svg text").all_inner_texts()
+    names = page.locator("svg[aria-label=waterfall] > svg text").all_text_contents()
     if missing := [name for name in SPANS if name not in names]:
         yield f"shows {names} and not {missing}"
     if report["bytes_in"] > 1_000_000:

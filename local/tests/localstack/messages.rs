@@ -12,8 +12,10 @@ use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use common::config::{ConsumerConfig, ProcessorConfig};
 use common::contract::{CatalogEntry, CatalogStatus, ObjectRef, Receipt, Status, catalog_key, receipt_key};
+use common::queue::MemoryQueues;
 use common::store::Store as _;
 use common::topic::SnsTopic;
+use consumer::notify::Notifier;
 use consumer::{Consumer, Invocation};
 use futures::TryStreamExt as _;
 use lambda_runtime::LambdaEvent;
@@ -149,7 +151,10 @@ async fn handed_to_consumer(
         "DLQ_URL" => Some("https://example.com/dead-letters".into()),
         _ => None,
     })?;
-    let consumer = Consumer::new(Arc::new(localstack.store()), None, &config).emitting(|_| {});
+    let store = Arc::new(localstack.store());
+    // Here the queue's own visibility says when a message comes again.
+    let queues = Arc::new(MemoryQueues::default());
+    let consumer = Consumer::new(store.clone(), store, queues, Notifier::silent(), &config).emitting(|_| {});
     let response = consumer.handle(batch, &Invocation::default()).await?;
     Ok(response.batch_item_failures.len())
 }
