@@ -1,7 +1,12 @@
 //! The consumer against what others wrote: Standard Webhooks' own library verifies its signatures, DuckDB reads its
 //! catalogue. `just reference` installs both and runs this.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests, their helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, their helpers too"
+)]
 #![allow(dead_code, reason = "the world is the other tests', too")]
 
 use std::io::{BufRead as _, BufReader, Lines};
