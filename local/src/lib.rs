@@ -8,7 +8,7 @@
 //! - [`up`]: the whole system, to play with.
 //! - [`mod@upload`]: a file into the input bucket, as the root of its trace.
 //! - [`catalog`], [`dlq`], [`replay`]: a [`deployed`] stage's files: what became of them, what was given up, and once more;
-//!   [`confirm`]: a question first; `table`: rows in columns.
+//!   [`confirm`]: a question first; [`s3_event`]: what S3 sends of a file; `table`: rows in columns.
 //! - [`stack`]: the whole system on MiniStack: installed, built, started, deployed, stopped.
 //! - [`trace`]: one file's trace, from this machine or from X-Ray; [`mod@waterfall`]: drawn in the terminal;
 //!   [`page`]: pages that need nothing else, the trace's among them.
@@ -27,6 +27,7 @@ pub mod page;
 pub mod process;
 mod recipe;
 pub mod replay;
+pub mod s3_event;
 pub mod stack;
 mod table;
 pub mod terminal;

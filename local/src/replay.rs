@@ -6,15 +6,14 @@ use common::contract::{
 };
 use common::document;
 use common::store::Store;
-use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::confirm::confirm;
 use crate::deployed::{Deployed, StageArgs};
 use crate::ending::{Ending, UsageError};
 use crate::interrupt::unless_interrupted;
+use crate::s3_event::s3_event;
 use crate::table::printable;
 use crate::terminal::Terminal;
 
@@ -129,8 +128,9 @@ async fn one(deployed: &Deployed, file: &ObjectRef, again: bool) -> anyhow::Resu
     // The place in the key's history that S3 gave this version: without it, an older event that comes late could not be
     // told to be older.
     let same = receipt.filter(|receipt| receipt.source.is_same(&source) && version_id.is_some());
-    let sequencer = same.and_then(|receipt| receipt.source.sequencer).map(|sequencer| sequencer.0);
-    let event = event(file, version_id.as_deref(), &found.etag, found.size, sequencer.as_deref(), attempt);
+    let sequencer = same.and_then(|receipt| receipt.source.sequencer);
+    let mut event = s3_event(&Source { sequencer, ..source });
+    event["penstock"] = json!({ "attempt": attempt });
     deployed.invoke_processor(&event).await?;
     Ok(Replayed { file: file.to_string(), version_id, attempt, outcome: "sent".into() })
 }
@@ -187,51 +187,6 @@ async fn receipt(deployed: &Deployed, file: &ObjectRef) -> anyhow::Result<Option
     let object = ObjectRef::new(&deployed.outputs.output_bucket, key);
     let found = document::read::<Receipt>(&*deployed.store, &object).await;
     Ok(found.with_context(|| format!("read {object}"))?.map(|found| found.value))
-}
-
-/// The event that S3 would send, and which attempt it is.
-fn event(
-    file: &ObjectRef,
-    version_id: Option<&str>,
-    etag: &str,
-    size: u64,
-    sequencer: Option<&str>,
-    attempt: u32,
-) -> Value {
-    json!({
-        "penstock": { "attempt": attempt },
-        "Records": [{
-            "eventVersion": "2.1",
-            "eventSource": "aws:s3",
-            "eventName": "ObjectCreated:Put",
-            "eventTime": Timestamp::now().to_string(),
-            "userIdentity": { "principalId": "penstock-replay" },
-            "requestParameters": {},
-            "responseElements": {},
-            "s3": {
-                "s3SchemaVersion": "1.0",
-                "configurationId": "penstock-replay",
-                "bucket": {
-                    "name": file.bucket,
-                    "arn": format!("arn:aws:s3:::{}", file.bucket),
-                    "ownerIdentity": { "principalId": "penstock-replay" },
-                },
-                "object": {
-                    "key": encoded(&file.key),
-                    "size": size,
-                    "eTag": etag,
-                    "versionId": version_id,
-                    "sequencer": sequencer,
-                },
-            },
-        }],
-    })
-}
-
-/// As S3 writes keys into events.
-fn encoded(key: &str) -> String {
-    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'*');
-    utf8_percent_encode(key, &KEPT).to_string().replace("%20", "+")
 }
 
 /// `s3://bucket/key`, or `s3://bucket/key?versionId=…`.
@@ -299,15 +254,5 @@ mod tests {
         for wrong in ["in/a.csv", "s3://in", "s3://in/", "s3:///a", "s3://in/a/", "https://in/a"] {
             assert!(object(wrong).unwrap_err().is::<UsageError>(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_event_is_as_s3_would_send_it() {
-        let event = event(&ObjectRef::new("in", "a b+ä.csv"), Some("v1"), "e", 3, None, 2);
-        let record = &event["Records"][0]["s3"]["object"];
-        assert_eq!(record["key"], "a+b%2B%C3%A4.csv");
-        assert_eq!((&record["versionId"], &event["penstock"]["attempt"]), (&json!("v1"), &json!(2)));
-        // The processor reads it as any event of S3.
-        serde_json::from_value::<aws_lambda_events::s3::S3Event>(event).unwrap();
     }
 }

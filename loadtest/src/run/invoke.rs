@@ -6,37 +6,7 @@ use common::contract::Source;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::{Value, json};
-
-/// The event that S3 sends when an object was put. Keys of a run need no escapes.
-fn s3_event(source: &Source) -> Value {
-    json!({ "Records": [{
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": "us-east-1",
-        "eventTime": jiff::Timestamp::now().to_string(),
-        "eventName": "ObjectCreated:Put",
-        "userIdentity": { "principalId": "loadtest" },
-        "requestParameters": { "sourceIPAddress": "127.0.0.1" },
-        "responseElements": {},
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "loadtest",
-            "bucket": {
-                "name": source.bucket,
-                "ownerIdentity": { "principalId": "loadtest" },
-                "arn": format!("arn:aws:s3:::{}", source.bucket),
-            },
-            "object": {
-                "key": source.key,
-                "size": source.size,
-                "eTag": source.etag,
-                "versionId": source.version_id,
-                "sequencer": source.sequencer,
-            },
-        },
-    }] })
-}
+use local::s3_event::s3_event;
 
 /// Hands a file's event to a function, as S3 does: whoever calls does not wait for the function, and Lambda tries again.
 pub(crate) async fn hand_over(endpoint: &str, function: &str, source: &Source) -> anyhow::Result<()> {

@@ -9,7 +9,9 @@ use common::contract::{CatalogStatus, Source, Status};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::invoke::{invoke, s3_event};
+use local::s3_event::s3_event;
+
+use crate::invoke::invoke;
 use crate::system::{System, name_of};
 use crate::traces;
 

@@ -2,55 +2,12 @@
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use common::contract::Source;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::system::System;
-
-/// The event that S3 sends when an object was put.
-pub(crate) fn s3_event(source: &Source) -> Value {
-    json!({ "Records": [{
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": "us-east-1",
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "eventName": "ObjectCreated:Put",
-        "userIdentity": { "principalId": "e2e" },
-        "requestParameters": { "sourceIPAddress": "127.0.0.1" },
-        "responseElements": { "x-amz-request-id": "e2e", "x-amz-id-2": "e2e" },
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "e2e",
-            "bucket": {
-                "name": source.bucket,
-                "ownerIdentity": { "principalId": "e2e" },
-                "arn": format!("arn:aws:s3:::{}", source.bucket),
-            },
-            "object": {
-                "key": form_encoded(&source.key),
-                "size": source.size,
-                "eTag": source.etag,
-                "versionId": source.version_id,
-                "sequencer": source.sequencer,
-            },
-        },
-    }] })
-}
-
-/// S3 writes keys into events as forms do.
-fn form_encoded(key: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' | b'/' => {
-            char::from(byte).to_string()
-        }
-        b' ' => "+".to_owned(),
-        _ => format!("%{byte:02X}"),
-    };
-    key.bytes().map(encode).collect()
-}
 
 /// Calls a function and waits for its answer; an error of the function is one here.
 pub(crate) async fn invoke(system: &System, function: &str, event: &Value) -> anyhow::Result<Value> {

@@ -8,7 +8,9 @@ use anyhow::{Context as _, bail, ensure};
 use common::contract::{CatalogStatus, FileEvent, Location, Source, Status, event_id, receipt_key};
 use serde_json::Value;
 
-use crate::invoke::{invoke, s3_event};
+use local::s3_event::s3_event;
+
+use crate::invoke::invoke;
 use crate::system::System;
 use crate::traces;
 

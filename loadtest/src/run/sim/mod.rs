@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 use bytes::Bytes;
 use common::aws;
-use common::contract::ObjectRef;
+use common::contract::{ObjectRef, Sequencer, Source};
 use common::store::{Condition, NewObject, Payload, S3Store, Store};
-use serde_json::{Value, json};
+use local::s3_event::s3_event;
+use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chaos::{Chaos, Fault};
@@ -139,25 +140,17 @@ impl Sim {
         Ok((written.etag, root.end()))
     }
 
-    /// As S3 tells of a new object. Keys of a run need no escapes.
+    /// As S3 tells of a new object, but for its size, which the processor asks for.
     fn event(&self, key: &str, etag: &str) -> Value {
         let sequencer = self.sequencer.fetch_add(1, Ordering::Relaxed);
-        json!({ "Records": [{
-            "eventVersion": "2.1",
-            "eventSource": "aws:s3",
-            "awsRegion": "us-east-1",
-            "eventTime": jiff::Timestamp::now().to_string(),
-            "eventName": "ObjectCreated:Put",
-            "userIdentity": { "principalId": "sim" },
-            "requestParameters": { "sourceIPAddress": "127.0.0.1" },
-            "responseElements": {},
-            "s3": {
-                "s3SchemaVersion": "1.0",
-                "configurationId": "sim",
-                "bucket": { "name": INPUT_BUCKET, "ownerIdentity": { "principalId": "sim" }, "arn": "arn:aws:s3:::sim-input" },
-                "object": { "key": key, "eTag": etag, "sequencer": format!("{sequencer:016X}") },
-            },
-        }] })
+        s3_event(&Source {
+            bucket: INPUT_BUCKET.into(),
+            key: key.into(),
+            version_id: None,
+            etag: etag.into(),
+            size: 0,
+            sequencer: Some(Sequencer(format!("{sequencer:016X}"))),
+        })
     }
 
     /// Why a file was given up, if it was.
