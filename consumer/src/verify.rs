@@ -167,7 +167,8 @@ async fn first_difference(store: &dyn Store, receipt: &Receipt) -> Result<Option
     let mut told: Vec<Told<'_>> = receipt.outputs.iter().map(Told::of_output).collect();
     if let Some(rejects) = &receipt.rejects {
         let Some(rejects) = Told::of_rejects(rejects) else {
-            let what = "the receipt does not say how large its rejects are, or what their ETag and checksum is";
+            let what =
+                "the receipt does not say how large its rejects are, or what their ETag and checksum is";
             return Ok(Some(Difference { what: what.into(), replaced_by: None }));
         };
         told.push(rejects);
@@ -309,7 +310,8 @@ mod tests {
             checksum_crc64nvme: Some("c".into()),
         };
         let found = |meta: &ObjectMeta| {
-            difference(&Told::of_rejects(&told).unwrap(), Some(meta), &source(), "ours").map(|found| found.what)
+            difference(&Told::of_rejects(&told).unwrap(), Some(meta), &source(), "ours")
+                .map(|found| found.what)
         };
         assert_eq!(found(&meta()), None);
         let uploaded_again = ObjectMeta { etag: "f".into(), ..meta() };

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::contract::{
-    CatalogStatus, META_SOURCE_VERSION, ObjectRef, clean_key, receipt_key, rejects_key,
-};
+use common::contract::{CatalogStatus, META_SOURCE_VERSION, ObjectRef, clean_key, receipt_key, rejects_key};
 use common::trace;
 
 use crate::world::{OUT, World};
