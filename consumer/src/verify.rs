@@ -134,7 +134,6 @@ fn contradiction(event: &FileEvent, receipt: &Receipt) -> Option<String> {
 }
 
 /// What a receipt says of an object.
-#[derive(Clone)]
 struct Told<'a> {
     object: ObjectRef,
     etag: &'a str,
