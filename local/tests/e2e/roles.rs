@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -269,8 +270,8 @@ impl Impostor {
                 let entry = entry.detail_type("roles").detail("{}").build();
                 let answer = events.put_events().entries(entry).send().await;
                 // An event that was not taken is no error of the request.
-                let taken = answer.as_ref().map_or(0, |answer| answer.failed_entry_count());
-                ensure!(taken == 0, "{place} did not take an event: {answer:?}");
+                let untaken = answer.as_ref().map_or(0, PutEventsOutput::failed_entry_count);
+                ensure!(untaken == 0, "{place} did not take an event: {answer:?}");
                 refusal(answer)
             }
         }

@@ -1,4 +1,4 @@
-//! Clients of what the stack's own user need not ask: SNS, STS, EventBridge, Secrets Manager.
+//! Clients of what the stack's own user need not ask: SNS, STS, `EventBridge`, Secrets Manager.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};

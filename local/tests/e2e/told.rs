@@ -1,4 +1,4 @@
-//! Whom `notifications.yml` names: a bus of EventBridge, and a webhook whose secret Secrets Manager keeps.
+//! Whom `notifications.yml` names: a bus of `EventBridge`, and a webhook whose secret Secrets Manager keeps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
