@@ -12,7 +12,11 @@ use crate::harness::run_chunked;
 #[path = "../../../fuzz/checks/dialect.rs"]
 mod dialect_check;
 #[path = "../../../fuzz/checks/engine.rs"]
-mod engine_check;
+pub(crate) mod engine_check;
+#[path = "../../../fuzz/checks/packing.rs"]
+mod packing;
+#[path = "../../../fuzz/checks/recipes.rs"]
+mod recipes;
 #[path = "../../../fuzz/checks/running.rs"]
 mod running;
 
