@@ -42,6 +42,14 @@ pub(super) const DELIMITERS: &[(&[u8], f64)] = &[
 /// Fields apart by nothing: a table of one column.
 const NOTHING: &[u8] = b",";
 
+/// Delimiters that no text has.
+const UNSEEN: &[&[u8]] = &[b"\x1f", b"\x1e", b"\x01"];
+
+/// A delimiter that is not there.
+pub(super) fn absent_delimiter(look: &[u8]) -> Option<&'static [u8]> {
+    UNSEEN.iter().copied().find(|delimiter| memmem::find(look, delimiter).is_none())
+}
+
 /// Every reading worth trying. One of a single column is among them.
 pub(super) fn candidates(look: &[u8], told: &Told, reading: &Reading) -> Vec<Reading> {
     let delimiters: Vec<&[u8]> = match &told.delimiter {
