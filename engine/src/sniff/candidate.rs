@@ -110,21 +110,13 @@ fn quotes(look: &[u8], delimiter: &[u8]) -> Vec<Quote> {
 /// Doubled quotes are what most mean; others are tried where their marks are there.
 fn escapes(look: &[u8], delimiter: &[u8], quote: Quote) -> Vec<Escape> {
     let mut escapes = vec![Escape::Doubled];
-    let has = |bytes: &[u8]| memmem::find(look, bytes).is_some();
-    match quote {
-        Quote::Byte(quote) => {
-            if has(&[b'\\', quote]) {
-                escapes.push(Escape::Byte(b'\\'));
-            }
-            if memchr::memchr(quote, look).is_some() {
-                escapes.push(Escape::None);
-            }
-        }
-        Quote::None => {
-            if has(&[&b"\\"[..], delimiter].concat()) {
-                escapes.push(Escape::Byte(b'\\'));
-            }
-        }
+    let escaped = |bytes: &[u8]| memmem::find(look, &[b"\\", bytes].concat()).is_some();
+    let quote = quote.byte();
+    if escaped(delimiter) || escaped(b"\n") || escaped(b"\r") || quote.is_some_and(|quote| escaped(&[quote])) {
+        escapes.push(Escape::Byte(b'\\'));
+    }
+    if quote.is_some_and(|quote| memchr::memchr(quote, look).is_some()) {
+        escapes.push(Escape::None);
     }
     escapes
 }

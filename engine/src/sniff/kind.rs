@@ -1,5 +1,7 @@
 //! What a field looks like: numbers and dates tell data from names, and a good split from a bad one.
 
+use memchr::memmem;
+
 /// What a field looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -9,7 +11,7 @@ pub(super) enum Kind {
     Number,
     /// A date, a time, or both.
     Date,
-    /// An address of a page or a person.
+    /// An address of a page, a person or a file.
     Address,
     Text,
     /// Text with what another dialect would take for a delimiter, or with a bracket whose other half is elsewhere.
@@ -52,7 +54,8 @@ impl Kind {
 
 /// Whether a field has what another dialect would take for a delimiter, and whether its brackets come in pairs.
 fn inside(field: &[u8]) -> (bool, bool) {
-    let (mut has_delimiters, mut braces, mut brackets) = (false, 0_i64, 0_i64);
+    let (mut braces, mut brackets) = (0_i64, 0_i64);
+    let mut has_delimiters = memmem::find(field, b"::").is_some();
     for byte in field {
         match byte {
             b',' | b';' | b'\t' | b'|' => has_delimiters = true,
@@ -104,6 +107,7 @@ fn groups_are_plain(mantissa: &str) -> bool {
 
 /// Digits parted by `-`, `/`, `.` or `:` as dates and times are, with a `T`, a zone or a month's name between.
 fn is_date(field: &[u8]) -> bool {
+    let field = without_fraction(field);
     if field.len() > 40 || !field[0].is_ascii_alphanumeric() {
         return false;
     }
@@ -122,6 +126,15 @@ fn is_date(field: &[u8]) -> bool {
     }
     let words = field.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     digits >= 3 && numbers(field) >= 2 && words.into_iter().all(is_date_word)
+}
+
+/// A time without what stands behind its seconds' comma.
+fn without_fraction(field: &[u8]) -> &[u8] {
+    let digits = field.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match &field[..field.len() - digits] {
+        [time @ .., b','] if digits > 0 && time.contains(&b':') => time,
+        _ => field,
+    }
 }
 
 /// Whether a date and a time, with a space between, have their marks each: numbers with spaces between are no date. Behind
@@ -163,6 +176,10 @@ fn is_address(field: &[u8]) -> bool {
     let lower = field[..field.len().min(8)].to_ascii_lowercase();
     if [&b"http://"[..], b"https://", b"www.", b"ftp://"].iter().any(|prefix| lower.starts_with(prefix)) {
         return !field.contains(&b' ');
+    }
+    if field.starts_with(b"/") {
+        // Of a file: from the root, through a folder.
+        return field[1..].contains(&b'/') && !field.contains(&b' ');
     }
     let mut parts = field.split(|byte| *byte == b'@');
     let (Some(name), Some(host), None) = (parts.next(), parts.next(), parts.next()) else { return false };
@@ -210,15 +227,16 @@ mod tests {
                     "01.02.2020 10:15",
                     "31. 12. 2020",
                     "2020-01-31 10:00:00 +0100",
+                    "2020-01-31 10:00:00,123",
                 ],
             ),
-            (Kind::Address, &["https://example.com/a?b", "a.b@example.com"]),
+            (Kind::Address, &["https://example.com/a?b", "a.b@example.com", "/usr/lib/a.so"]),
             (Kind::Null, &["NULL", "n/a", "-"]),
             (
                 Kind::Text,
                 &["name", "MG-8769", "Light-Up Running Jacket", "col_1", "2nd floor", "A1", "May Smith", "0 0.5 0", "[kg]"],
             ),
-            (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b", "{\"a\": 1", "2]", "[1,2], 3"]),
+            (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b", "{\"a\": 1", "2]", "[1,2], 3", "1::a"]),
             (Kind::Nested, &["{\"a\": 1, \"b\": [1,2]}", "[1,2]"]),
             (Kind::Empty, &["", "  "]),
         ] {

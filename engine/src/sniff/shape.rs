@@ -24,8 +24,8 @@ struct Row {
     is_comment: bool,
     /// Whether it draws a line below names.
     is_rule: bool,
-    /// Whether it has years in a row, and else no numbers.
-    has_years: bool,
+    /// Whether its numbers are names: years in a row, or the columns' own numbers.
+    is_numbered: bool,
 }
 
 impl Row {
@@ -57,7 +57,7 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
             print: print(row.fields),
             is_comment: row.is_comment,
             is_rule: is_rule(row.fields.iter()),
-            has_years: has_years(row.fields),
+            is_numbered: has_years(row.fields) || counts_columns(row.fields),
         });
         rows.len() < MAX_ROWS
     });
@@ -125,6 +125,15 @@ fn has_years(fields: &Fields) -> bool {
     years.len() > 1 && (years.is_sorted_by(|one, next| one < next) || years.is_sorted_by(|one, next| one > next))
 }
 
+/// Whether the fields behind an empty one count up from 0 or 1, as programs name columns that have no names.
+fn counts_columns(fields: &Fields) -> bool {
+    let mut fields = fields.iter();
+    let Some(b"") = fields.next() else { return false };
+    let numbers: Option<Vec<usize>> = fields.map(|field| str::from_utf8(field).ok()?.parse().ok()).collect();
+    let counts = |pair: &[usize]| pair[1].checked_sub(1) == Some(pair[0]);
+    numbers.is_some_and(|numbers| matches!(numbers[..], [0 | 1, _, ..]) && numbers.windows(2).all(counts))
+}
+
 /// The width that most rows have; of two as frequent, the larger.
 fn usual_width(rows: &[Row]) -> usize {
     let mut widths: Vec<(usize, usize)> = Vec::new();
@@ -147,9 +156,10 @@ fn preamble(rows: &[Row], width: usize) -> usize {
     let least = width.div_ceil(2).min((3 * usual).div_ceil(5)).max(2).min(width);
     let begins = |row: &Row| row.filled() >= least && (width > 2 || row.kinds.len() >= width);
     let mut first = rows.iter().position(begins).unwrap_or(0);
-    // Lines of another width above one of names are titles and notes with delimiters in them.
+    // Above a line of names, one of another width is a title with delimiters in it, and so are several that are narrower.
     let above = rows[first..].iter().take_while(|row| row.kinds.len() != width).count();
-    if above > 0
+    let are_notes = |lines: &[Row]| lines.iter().all(|row| row.kinds.len() < width) && !is_table(lines);
+    if (above == 1 || (above > 1 && are_notes(&rows[first..first + above])))
         && let [names, body @ ..] = &rows[first + above..]
         && let columns = typed_columns(body, width)
         && !columns.is_empty()
@@ -160,6 +170,12 @@ fn preamble(rows: &[Row], width: usize) -> usize {
     // A table of nothing but the line that looks like one would be no table, and one of few rows is not below a lot of
     // them that are none.
     if first + 1 < rows.len() && 2 * first <= rows.len() { first } else { 0 }
+}
+
+/// Whether lines are a table of their own: under names, a column has values of one kind.
+fn is_table(rows: &[Row]) -> bool {
+    let width = usual_width(rows);
+    width > 1 && rows.len() > 2 && !typed_columns(&rows[1..], width).is_empty()
 }
 
 /// How many lines of names there are, and how sure that is.
@@ -173,9 +189,9 @@ fn header(rows: &[Row], whole: bool, width: usize) -> (u64, u8) {
         let sure = if first.kinds.contains(&Kind::Empty) { 50 } else { 65 };
         return if is_data { (0, 60) } else { (1, sure) };
     }
-    // Years are numbers, and names of columns that hold others.
-    let years = rows[1..].iter().filter(|row| row.has_years).count();
-    if first.has_years && 10 * years <= rows.len() - 1 {
+    // Numbers may be the names of columns that hold others.
+    let numbered = rows[1..].iter().filter(|row| row.is_numbered).count();
+    if first.is_numbered && 10 * numbered < rows.len() {
         return (1, 80);
     }
     match named {
