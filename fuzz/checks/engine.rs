@@ -172,7 +172,8 @@ fn adds_up(ran: &Ran, file: &[u8]) {
 
 /// A profile is of the columns that come out, and of nothing else does it change a byte.
 fn changes_nothing(ran: &Ran, file: &[u8], options: &Options) {
-    let without = run(file, &[], &Options { profile: false, ..options.clone() }).expect("only a profile fails it");
+    let without =
+        run(file, &[], &Options { profile: false, ..options.clone() }).expect("only a profile fails it");
     assert!(without.output == ran.output && without.rejects == ran.rejects, "a profile changes the rows");
     assert!(without.summary.columns.is_empty());
     for column in &ran.summary.columns {
@@ -243,7 +244,9 @@ pub(crate) fn is_same_reject(first: &Value, again: &Value) -> bool {
         // What is below it is not there: it may as well be a row.
         ["footnote", again] => again == "too_few_fields",
         // Of a record that is too long, and of several lines, only the first is there: a quote opens in it.
-        ["record_too_long", again] if first["lines"] == 1 => matches!(again, "record_too_long" | "unclosed_quote"),
+        ["record_too_long", again] if first["lines"] == 1 => {
+            matches!(again, "record_too_long" | "unclosed_quote")
+        }
         [first, again] => first == again,
     };
     is_same_reason && facts.iter().all(|name| first[name] == again[name])

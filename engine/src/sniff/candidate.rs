@@ -112,7 +112,8 @@ fn escapes(look: &[u8], delimiter: &[u8], quote: Quote) -> Vec<Escape> {
     let mut escapes = vec![Escape::Doubled];
     let escaped = |bytes: &[u8]| memmem::find(look, &[b"\\", bytes].concat()).is_some();
     let quote = quote.byte();
-    if escaped(delimiter) || escaped(b"\n") || escaped(b"\r") || quote.is_some_and(|quote| escaped(&[quote])) {
+    if escaped(delimiter) || escaped(b"\n") || escaped(b"\r") || quote.is_some_and(|quote| escaped(&[quote]))
+    {
         escapes.push(Escape::Byte(b'\\'));
     }
     if quote.is_some_and(|quote| memchr::memchr(quote, look).is_some()) {

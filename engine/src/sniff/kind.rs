@@ -234,7 +234,17 @@ mod tests {
             (Kind::Null, &["NULL", "n/a", "-"]),
             (
                 Kind::Text,
-                &["name", "MG-8769", "Light-Up Running Jacket", "col_1", "2nd floor", "A1", "May Smith", "0 0.5 0", "[kg]"],
+                &[
+                    "name",
+                    "MG-8769",
+                    "Light-Up Running Jacket",
+                    "col_1",
+                    "2nd floor",
+                    "A1",
+                    "May Smith",
+                    "0 0.5 0",
+                    "[kg]",
+                ],
             ),
             (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b", "{\"a\": 1", "2]", "[1,2], 3", "1::a"]),
             (Kind::Nested, &["{\"a\": 1, \"b\": [1,2]}", "[1,2]"]),

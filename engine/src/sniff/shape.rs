@@ -115,14 +115,19 @@ fn has_years(fields: &Fields) -> bool {
     let mut years: Vec<u16> = Vec::new();
     for field in fields.iter() {
         let field = field.trim_ascii();
-        let year = if field.len() == 4 { str::from_utf8(field).ok().and_then(|year| year.parse().ok()) } else { None };
+        let year = if field.len() == 4 {
+            str::from_utf8(field).ok().and_then(|year| year.parse().ok())
+        } else {
+            None
+        };
         match year {
             Some(year @ 1900..=2100) => years.push(year),
             _ if Kind::of(field).is_typed() => return false,
             _ => {}
         }
     }
-    years.len() > 1 && (years.is_sorted_by(|one, next| one < next) || years.is_sorted_by(|one, next| one > next))
+    years.len() > 1
+        && (years.is_sorted_by(|one, next| one < next) || years.is_sorted_by(|one, next| one > next))
 }
 
 /// Whether the fields behind an empty one count up from 0 or 1, as programs name columns that have no names.
