@@ -220,7 +220,7 @@ fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
     assert!(again.summary.adds_up());
     // Alone, a line that ends with an escape is another one, as is one whose encoding was shifted before it. What a
     // policy mends by one line it may mend alone.
-    let is_another = matches!(options.told.escape, None | Some(Escape::Byte(_)))
+    let is_another = matches!(ran.summary.dialect.escape, Escape::Byte(_))
         || ran.summary.dialect.encoding == "iso-2022-jp"
         || options.policies.stray_quotes == StrayQuotes::Repair;
     if !is_another {
