@@ -207,6 +207,9 @@ fn is_the_same_compressed(
 
 /// The rows that were rejected are rejected alone too, for the same reason, with the same bytes at the same place.
 fn is_rejected_again(ran: &Ran, file: &[u8], options: &Options) {
+    // Of the rows that are left, all are rejected.
+    let policies = Policies { max_rejects: None, ..options.policies };
+    let options = &Options { policies, ..options.clone() };
     let again = match replay(file, &ran.rejects, options) {
         Ok(again) => again,
         // What a row was compared with is not among the rejects.

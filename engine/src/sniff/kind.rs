@@ -122,7 +122,7 @@ fn is_date(field: &[u8]) -> bool {
         }
     }
     if letters == 0 {
-        return marks >= 1 && digits >= 3 && (2..=6).contains(&numbers(field)) && has_marks_throughout(field);
+        return marks >= 1 && digits >= 3 && (2..=7).contains(&numbers(field)) && has_marks_throughout(field);
     }
     let words = field.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     digits >= 3 && numbers(field) >= 2 && words.into_iter().all(is_date_word)

@@ -23,8 +23,11 @@ const NO_QUOTES: f64 = 0.3;
 /// Of rows with a quote that opens in one field and closes in another, so much is lost: what parts them is in quotes.
 const SPLIT_QUOTES: f64 = 0.8;
 
-/// Rows of one column whose text has delimiters in it are wider, but fewer than this are so in the same way.
+/// Rows of one column whose text has delimiters in it are wider: of all rows, fewer than this are so in the same way,
+/// and of those that are wider, no more than that, but where they are too few to tell.
 const MAX_PROSE_SHARE: f64 = 0.25;
+const MAX_ALIKE_SHARE: f64 = 0.75;
+const MIN_TABLE_ROWS: f64 = 3.0;
 
 /// How well a reading fits.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +38,7 @@ pub(super) struct Score {
     consistency: f64,
     /// Whether that is one column: then there may be a delimiter that was not thought of.
     is_single: bool,
-    /// Whether that is one column, and rows that have more agree on nothing: then what parts them is no delimiter.
+    /// Whether that is one column, and the rows that have more don't agree: then what parts them is no delimiter.
     pub is_prose: bool,
 }
 
@@ -147,12 +150,13 @@ pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
     let mut widths: Vec<(usize, f64)> = Vec::new();
     let (mut rows, mut stray, mut quoted, mut needed) = (0.0, 0.0, 0.0, false);
     let (mut cells, mut known, mut numbers, mut typed, mut filled) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    let mut split = 0.0;
+    let (mut split, mut first_width) = (0.0, 0);
     each_row(look, whole, reading, |row| {
         if row.is_comment && !reading.delimiter.starts_with(b"#") {
             return true;
         }
         rows += 1.0;
+        first_width = if rows > 1.0 { first_width } else { row.width };
         stray += f64::from(u8::from(row.is_stray));
         quoted += f64::from(u8::from(row.is_quoted && !row.is_stray));
         match widths.iter_mut().find(|(width, _)| *width == row.width) {
@@ -192,21 +196,29 @@ pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
         * (1.0 - 0.3 * (stray / rows))
         * (1.0 - SPLIT_QUOTES * (split / rows))
         * if !needed && stray >= 3.0 && stray > quoted { NO_QUOTES } else { 1.0 };
-    let wider = widths.iter().filter(|(width, _)| *width > 1).map(|(_, count)| count / rows);
-    let widest = wider.fold(0.0, f64::max);
-    let is_prose = width == 1 && widest > 0.0 && widest < MAX_PROSE_SHARE;
+    let is_prose = width == 1 && first_width == 1 && is_scattered(&widths, rows);
     Score { total, consistency, is_single: width <= 1, is_prose }
+}
+
+/// Whether rows of more than one field are there, and not many of them as wide as another.
+fn is_scattered(widths: &[(usize, f64)], rows: f64) -> bool {
+    let wider = || widths.iter().filter(|(width, _)| *width > 1).map(|(_, count)| *count);
+    let (all, most) = (wider().sum::<f64>(), wider().fold(0.0, f64::max));
+    all > 0.0 && most < MAX_PROSE_SHARE * rows && (all < MIN_TABLE_ROWS || most <= MAX_ALIKE_SHARE * all)
 }
 
 /// Whether a quote opens in one field and closes in a later one.
 fn splits_quotes(fields: &Fields) -> bool {
     let mut is_open = false;
     for field in fields.iter().map(<[u8]>::trim_ascii) {
-        let (opens, closes) = (field.starts_with(b"\""), field.ends_with(b"\""));
-        if is_open && closes && !opens {
+        // Of an even number, each has its other half in the field itself, or means itself.
+        if memchr::memchr_iter(b'"', field).count().is_multiple_of(2) {
+            continue;
+        }
+        if is_open && field.ends_with(b"\"") {
             return true;
         }
-        is_open |= opens && !(closes && field.len() > 1);
+        is_open |= field.starts_with(b"\"");
     }
     false
 }
