@@ -110,9 +110,12 @@ fn quotes(look: &[u8], delimiter: &[u8]) -> Vec<Quote> {
 /// Doubled quotes are what most mean; others are tried where their marks are there.
 fn escapes(look: &[u8], delimiter: &[u8], quote: Quote) -> Vec<Escape> {
     let mut escapes = vec![Escape::Doubled];
-    let escaped = |bytes: &[u8]| memmem::find(look, &[b"\\", bytes].concat()).is_some();
+    let is_escaped = |bytes: &[u8]| memmem::find(look, &[b"\\", bytes].concat()).is_some();
     let quote = quote.byte();
-    if escaped(delimiter) || escaped(b"\n") || escaped(b"\r") || quote.is_some_and(|quote| escaped(&[quote]))
+    if is_escaped(delimiter)
+        || is_escaped(b"\n")
+        || is_escaped(b"\r")
+        || quote.is_some_and(|quote| is_escaped(&[quote]))
     {
         escapes.push(Escape::Byte(b'\\'));
     }
