@@ -118,7 +118,7 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
         max_record_bytes: 8 + 4 * usize::from(head[4]),
         block_bytes: 1 + usize::from(head[7] & 0x0f),
         // What comes out is held here, and each byte may become two hundred of the rejects.
-        inflate: InflateLimits { max_text_bytes: 1 << 20, ..InflateLimits::default() },
+        inflate: InflateLimits { max_text_bytes: 1 << 17, ..InflateLimits::default() },
         told,
         policies,
         work: recipes::work(usize::from(head[0] >> 3 & 3)),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::{Compression, Escape, Options, Quote, Told};
+use engine::{Compression, Escape, Options, Quote, Reason, Told};
 use serde_json::json;
 
 use crate::against_python::{by_python, rows};
@@ -36,6 +36,19 @@ fn what_the_fuzzers_check_holds_of_their_corpus() {
     for (_, data) in files("fuzz/corpus/dialect") {
         dialect_check::holds(&data);
     }
+}
+
+#[test]
+fn the_fuzzers_corpus_has_what_recipes_do() {
+    let (mut filtered, mut withheld, mut duplicates) = (0, 0, 0);
+    for (_, data) in files("fuzz/corpus/engine") {
+        let Some(case) = engine_check::case(&data) else { continue };
+        let Ok(ran) = running::run(case.file, &[], &case.options) else { continue };
+        filtered += ran.summary.counts.rows_filtered;
+        withheld += u64::from(memchr::memmem::find(&ran.rejects, b"\"cut\"").is_some());
+        duplicates += ran.summary.by_reason.get(&Reason::PrimaryKey).copied().unwrap_or_default();
+    }
+    assert!(filtered > 0 && withheld > 0 && duplicates > 0, "{filtered} {withheld} {duplicates}");
 }
 
 #[test]
