@@ -57,5 +57,5 @@ fn a_stray_quote_costs_a_line_and_memory_stays_flat() {
     assert_eq!(written, many.spans.header + many.spans.kept);
     // Ten times the rows, and far more text than this.
     let grown = peak() - before;
-    assert!(grown < 2 * 1024, "{grown} KiB more for {written} bytes");
+    assert!(grown < 4 * 1024, "{grown} KiB more for {written} bytes");
 }
