@@ -1,19 +1,14 @@
 //! Asks before money is spent.
 
-use std::io::{BufRead as _, IsTerminal as _};
-
-use anyhow::Context as _;
+use local::confirm::confirm;
 use local::ending::UsageError;
 use local::terminal::Terminal;
 
 use super::args::{Args, Asked};
 use super::cost::{Bill, cost, of_sending};
 use super::plan::Plan;
-use crate::generate::Text;
+use super::volume::Volume;
 use crate::report::bytes;
-
-/// Files whose sizes are looked at; more are taken to be like these.
-const LOOKED_AT: u64 = 100;
 
 /// What a run will cost, about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,35 +19,20 @@ struct Estimate {
 }
 
 fn estimate(asked: &Asked, plan: &Plan) -> anyhow::Result<Estimate> {
-    let by_time =
-        asked.pace.duration.zip(asked.pace.rate).map(|(duration, rate)| duration.as_secs_f64() * rate);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number of files, for people"
-    )]
-    let by_time = by_time.map(|files| files.ceil() as u64);
-    let files = match (asked.pace.files, by_time) {
-        (Some(files), Some(by_time)) => files.min(by_time),
-        (Some(files), None) | (None, Some(files)) => files,
-        (None, None) => {
-            let text =
-                "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
-            return Err(UsageError(text.into()).into());
-        }
+    let volume = Volume::of(plan, &asked.pace)?;
+    let Some(files) = volume.files else {
+        let text = "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
+        return Err(UsageError(text.into()).into());
     };
-    let looked_at = files.min(LOOKED_AT);
-    let sizes = (0..looked_at).map(|number| anyhow::Ok(Text::new(&plan.file(number).spec)?.bytes()));
-    let sizes = sizes.collect::<anyhow::Result<Vec<u64>>>()?;
-    let whole: u64 = sizes.iter().sum();
-    let scale = files as f64 / looked_at as f64;
-    let processed = cost(sizes.iter().map(|size| Bill::expected(*size)), asked.memory_mib, whole);
-    let sending: f64 = sizes.iter().map(|size| of_sending(*size)).sum();
-    Ok(Estimate { files, text_bytes: whole as f64 * scale, dollars: (processed.total + sending) * scale })
+    let bills = volume.sizes.iter().map(|size| Bill::expected(*size));
+    let sending: f64 = volume.sizes.iter().map(|size| of_sending(*size)).sum();
+    let dollars = cost(bills, asked.memory_mib, volume.sizes.iter().sum()).total + sending;
+    let scale = files as f64 / volume.sizes.len() as f64;
+    Ok(Estimate { files, text_bytes: volume.mean_bytes() * files as f64, dollars: dollars * scale })
 }
 
 /// Whether the money may be spent.
-pub(crate) fn agreed(
+pub(crate) async fn agreed(
     args: &Args,
     asked: &Asked,
     plan: &Plan,
@@ -70,20 +50,7 @@ pub(crate) fn agreed(
         asked.memory_mib,
         estimate.text_bytes * 2.0 / 1e9 * 0.023,
     ));
-    if args.yes {
-        return Ok(true);
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(UsageError("there is nobody to ask: --yes agrees".into()).into());
-    }
-    terminal.note("Go on? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("read the answer")?;
-    let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
-    if !agreed {
-        terminal.note("nothing was sent");
-    }
-    Ok(agreed)
+    confirm("Send them?", args.yes, terminal).await
 }
 
 #[cfg(test)]
