@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use super::document::{Run, rank};
+use super::summary::counts;
 use super::{binary_bytes, bytes, duration};
 
 /// How often values are drawn again.
@@ -130,7 +131,10 @@ pub fn text(before: &Run, after: &Run) -> String {
     }
     for (run, which) in [(before, "before"), (after, "after")] {
         if !run.verdict.clean {
-            line(format!("the run {which} was not clean: {} problems", run.verdict.problems.len()));
+            line(format!("the run {which} was NOT clean: {}", counts(&run.verdict)));
+        }
+        if run.interrupted {
+            line(format!("the run {which} was broken off"));
         }
     }
     line(format!("{:<28} {:>12} {:>12} {:>10}", "", "before", "after", "change"));
@@ -145,18 +149,28 @@ type Setting = (&'static str, fn(&Run) -> String);
 
 /// What was asked for otherwise, or came from another machine.
 fn settings(before: &Run, after: &Run) -> Vec<(&'static str, String, String)> {
-    let settings: [Setting; 8] = [
+    let settings: [Setting; 11] = [
         ("version", |run| run.penstock_version.clone()),
         ("target", |run| run.configuration.target.clone()),
+        ("stack", |run| or_none(run.configuration.stack.clone())),
         ("files", |run| run.totals.files.to_string()),
         ("kinds", |run| run.configuration.kinds.join("; ")),
         ("concurrency", |run| run.configuration.concurrency.to_string()),
+        ("files begun a second", |run| or_none(run.configuration.rate.map(|rate| rate.to_string()))),
+        ("duration", |run| or_none(run.configuration.duration_seconds.map(duration))),
         ("memory, MiB", |run| run.configuration.memory_mib.to_string()),
-        ("chaos", |run| format!("{:?}", run.configuration.chaos)),
+        ("chaos", |run| {
+            let rates = run.configuration.chaos.iter().map(|(fault, rate)| format!("{fault}={rate}"));
+            or_none(Some(rates.collect::<Vec<_>>().join(",")).filter(|rates| !rates.is_empty()))
+        }),
         ("machine", |run| format!("{} × {}", run.machine.cpus, run.machine.cpu)),
     ];
     let both = settings.into_iter().map(|(name, of)| (name, of(before), of(after)));
     both.filter(|(_, before, after)| before != after).collect()
+}
+
+fn or_none(setting: Option<String>) -> String {
+    setting.unwrap_or_else(|| "none".into())
 }
 
 #[cfg(test)]
@@ -204,6 +218,18 @@ mod tests {
     fn other_settings_are_said() {
         let mut other = run(3);
         other.configuration.concurrency = 8;
-        assert!(text(&run(3), &other).contains("concurrency                  4 → 8"));
+        other.configuration.chaos = [("kill".to_owned(), 0.1), ("torn".to_owned(), 0.5)].into();
+        other.verdict.clean = false;
+        other.verdict.lost = 2;
+        other.interrupted = true;
+        let text = text(&run(3), &other);
+        for line in [
+            "concurrency                  4 → 8",
+            "chaos                        none → kill=0.1,torn=0.5",
+            "the run after was NOT clean: 2 lost, 0 doubled",
+            "the run after was broken off",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

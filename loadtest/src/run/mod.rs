@@ -45,7 +45,7 @@ use local::interrupt::{Interrupted, Signals};
 use local::terminal::Terminal;
 use tokio::time::Instant;
 
-use crate::report::document::Run;
+use crate::report::{self, document::Run};
 
 pub use args::Args;
 pub(crate) use sim::server::serve as serve_s3;
@@ -147,7 +147,7 @@ fn most(args: &Args, asked: &Asked, plan: &Plan, terminal: &Terminal) -> anyhow:
     let volume = Volume::of(plan, &asked.pace)?;
     let most = volume.bounded_by(free)?;
     if volume.files.is_none() {
-        terminal.step(&format!("at most {most} files are begun: this machine's memory holds no more"));
+        terminal.step(&format!("at most {} are begun: this machine's memory holds no more", report::files(most)));
     }
     Ok(Some(most))
 }
@@ -212,6 +212,10 @@ async fn start(
 async fn settle(world: &World, terminal: &Terminal) {
     let deadline = Instant::now() + IDLE_WITHIN;
     let mut idle_since = Instant::now();
+    if !world.is_idle().await {
+        let minutes = IDLE_WITHIN.as_secs() / 60;
+        terminal.step(&format!("waiting for events and messages that come again, up to {minutes} minutes"));
+    }
     while idle_since.elapsed() < IDLE_FOR {
         if Instant::now() > deadline {
             terminal.step("the queue is still not empty: going on all the same");

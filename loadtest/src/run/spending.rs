@@ -8,7 +8,7 @@ use super::args::{Args, Asked};
 use super::cost::{Bill, cost, of_sending};
 use super::plan::Plan;
 use super::volume::Volume;
-use crate::report::bytes;
+use crate::report::{bytes, files};
 
 /// What a run will cost, about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,10 +41,10 @@ pub(crate) async fn agreed(
 ) -> anyhow::Result<bool> {
     let estimate = estimate(asked, plan)?;
     terminal.note(&format!(
-        "This sends {} files, {} of text, to the stack {stack}. By AWS's list prices that costs about ${:.2}: the functions' \
+        "This sends {}, {} of text, to the stack {stack}. By AWS's list prices that costs about ${:.2}: the functions' \
          seconds at {} MiB and 75 MB/s, and the requests to S3, Lambda, SNS and SQS. On top come ${:.4} a month for what is \
          stored, input and output, until you delete it, and what leaves AWS where a compressed output is read back here.",
-        estimate.files,
+        files(estimate.files),
         bytes(estimate.text_bytes),
         estimate.dollars,
         asked.memory_mib,

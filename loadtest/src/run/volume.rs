@@ -7,7 +7,7 @@ use local::ending::UsageError;
 use super::drive::Pace;
 use super::plan::Plan;
 use crate::generate::Text;
-use crate::report::binary_bytes;
+use crate::report::{binary_bytes, files};
 
 /// Files whose sizes are looked at; more are taken to be like these.
 const LOOKED_AT: u64 = 100;
@@ -67,12 +67,13 @@ impl Volume {
             return Ok(most);
         }
         let (size, at_once) = (binary_bytes(self.mean_bytes()), self.at_once);
-        let asked = self.files.map_or_else(|| "files".into(), |files| format!("{files} of the files"));
+        let asked = files(self.files.unwrap_or(1));
         Err(UsageError(format!(
-            "the target local keeps objects in memory, and {} are free, which hold {most} files of {size} with {at_once} \
-             under way at once, but not {asked} that are asked for: take --target sim for plain files of any size and \
+            "the target local keeps objects in memory, and {} are free, which hold {} of {size} with {at_once} under \
+             way at once, but not the {asked} that are asked for: take --target sim for plain files of any size and \
              number, or fewer or smaller files by --files, --size and --concurrency; --yes begins all the same",
             binary_bytes(free_bytes as f64),
+            files(most),
         )))
     }
 }
