@@ -75,7 +75,8 @@ pub struct Args {
     region: Option<String>,
     #[command(flatten)]
     spec: SpecArgs,
-    /// How many files [default: 1 of --size, --rows or sim's size, else 20; with --duration, as many as fit into it]
+    /// How many files [default: 20; without --mix 1 if a size is given or the target is sim; with --duration, as many as
+    /// fit into it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     files: Option<u64>,
     /// Files under way at once; for `sim`, as many processes
