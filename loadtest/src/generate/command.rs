@@ -106,7 +106,11 @@ impl FromStr for Made {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("s3://") { object(text).map(Self::Object) } else { Ok(Self::Document(text.into())) }
+        if text.starts_with("s3://") {
+            object(text).map(Self::Object)
+        } else {
+            Ok(Self::Document(text.into()))
+        }
     }
 }
 
@@ -239,7 +243,9 @@ fn documented(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     };
     match read {
         // A file with bytes that are not UTF-8 is none of ours.
-        Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(wrong(&error.to_string()).into()),
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+            return Err(wrong(&error.to_string()).into());
+        }
         _ => {}
     }
     let mut document = serde_json::from_str::<Value>(&text).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use super::document::{Run, rank};
 use super::summary::counts;
-use super::{binary_bytes, bytes, duration};
+use super::{binary_bytes, bytes, duration, or_none};
 
 /// How often values are drawn again.
 const DRAWS: usize = 2000;
@@ -167,10 +167,6 @@ fn settings(before: &Run, after: &Run) -> Vec<(&'static str, String, String)> {
     ];
     let both = settings.into_iter().map(|(name, of)| (name, of(before), of(after)));
     both.filter(|(_, before, after)| before != after).collect()
-}
-
-fn or_none(setting: Option<String>) -> String {
-    setting.unwrap_or_else(|| "none".into())
 }
 
 #[cfg(test)]

@@ -21,6 +21,11 @@ pub(crate) fn files(number: u64) -> String {
     format!("{} {}", HumanCount(number), if number == 1 { "file" } else { "files" })
 }
 
+/// A setting that may have been left out.
+pub(crate) fn or_none(setting: Option<String>) -> String {
+    setting.unwrap_or_else(|| "none".into())
+}
+
 /// Bytes with a decimal unit, as rates and sizes of text are told.
 pub(crate) fn bytes(bytes: f64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB"])

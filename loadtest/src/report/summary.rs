@@ -56,10 +56,7 @@ fn verdict(run: &Run) -> Vec<String> {
         lines.push(format!("… and {} more (--json lists them)", verdict.problems.len() - PROBLEMS));
     }
     if run.interrupted {
-        lines.push(format!(
-            "broken off: nothing is said of {} under way",
-            files(verdict.unfinished)
-        ));
+        lines.push(format!("broken off: nothing is said of {} under way", files(verdict.unfinished)));
     }
     if verdict.open_uploads_of_killed > 0 {
         lines.push(format!(
@@ -75,7 +72,9 @@ fn verdict(run: &Run) -> Vec<String> {
 /// What a verdict counts, in words.
 pub(super) fn counts(verdict: &Verdict) -> String {
     let Verdict { lost, doubled, late, wrong, open_uploads, .. } = verdict;
-    format!("{lost} lost, {doubled} doubled, {late} late, {wrong} otherwise wrong, {open_uploads} uploads left open")
+    format!(
+        "{lost} lost, {doubled} doubled, {late} late, {wrong} otherwise wrong, {open_uploads} uploads left open"
+    )
 }
 
 #[cfg(test)]

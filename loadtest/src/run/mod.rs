@@ -117,7 +117,8 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Ended> {
         };
     }
     if let Some(interrupted) = interrupted {
-        terminal.step(&format!("{interrupted}: reporting of the files that are through; once more ends at once"));
+        terminal
+            .step(&format!("{interrupted}: reporting of the files that are through; once more ends at once"));
     }
     let seen = conclude::Seen {
         run,
@@ -147,7 +148,8 @@ fn most(args: &Args, asked: &Asked, plan: &Plan, terminal: &Terminal) -> anyhow:
     let volume = Volume::of(plan, &asked.pace)?;
     let most = volume.bounded_by(free)?;
     if volume.files.is_none() {
-        terminal.step(&format!("at most {} are begun: this machine's memory holds no more", report::files(most)));
+        terminal
+            .step(&format!("at most {} are begun: this machine's memory holds no more", report::files(most)));
     }
     Ok(Some(most))
 }

@@ -41,16 +41,20 @@ pub(crate) async fn agreed(
 ) -> anyhow::Result<bool> {
     let estimate = estimate(asked, plan)?;
     terminal.note(&format!(
-        "This sends {}, {} of text, to the stack {stack}. By AWS's list prices that costs about ${:.2}: the functions' \
+        "This sends {}, {} of text, to the stack {stack}. By AWS's list prices that costs {}: the functions' \
          seconds at {} MiB and 75 MB/s, and the requests to S3, Lambda, SNS and SQS. On top come ${:.4} a month for what is \
          stored, input and output, until you delete it, and what leaves AWS where a compressed output is read back here.",
         files(estimate.files),
         bytes(estimate.text_bytes),
-        estimate.dollars,
+        about(estimate.dollars),
         asked.memory_mib,
         estimate.text_bytes * 2.0 / 1e9 * 0.023,
     ));
     confirm("Send them?", args.yes, terminal).await
+}
+
+fn about(dollars: f64) -> String {
+    if dollars < 0.01 { "less than $0.01".into() } else { format!("about ${dollars:.2}") }
 }
 
 #[cfg(test)]
@@ -80,6 +84,11 @@ mod tests {
         assert!((many.dollars / one.dollars - 1000.0).abs() < 1.0, "{many:?}");
         assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m").unwrap().files, 120);
         assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m --files 7").unwrap().files, 7);
+    }
+
+    #[test]
+    fn no_run_is_said_to_be_free() {
+        assert_eq!((about(0.004), about(1.5)), ("less than $0.01".into(), "about $1.50".into()));
     }
 
     #[test]

@@ -78,7 +78,11 @@ impl Volume {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of files, none of them negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of files, none of them negative"
+)]
 fn whole(files: f64) -> u64 {
     files.floor() as u64
 }

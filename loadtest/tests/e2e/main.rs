@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use futures::future::BoxFuture;
+use loadtest::report::document::Run;
 use local::interrupt::unless_interrupted;
 use local::stack::{ACCESS_KEY, REGION, SECRET_KEY, STACK_NAME, Stack, StackOptions};
 use local::terminal::Terminal;
-use loadtest::report::document::Run;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -39,7 +39,8 @@ async fn main() -> ExitCode {
 
 /// How many failed.
 async fn run(terminal: &Terminal) -> anyhow::Result<usize> {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let stack = Stack::start(&StackOptions::default(), terminal).await?;
     let mut failed = 0;
     for (name, scenario) in SCENARIOS {
@@ -62,10 +63,15 @@ async fn run(terminal: &Terminal) -> anyhow::Result<usize> {
 
 /// The command with what the environment of an operator says of the stack.
 async fn loadtest(stack: &Stack, arguments: &[&str]) -> anyhow::Result<Output> {
+    command(stack, arguments).output().await.context("start loadtest")
+}
+
+fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(arguments).env("AWS_ENDPOINT_URL", stack.endpoint()).env("AWS_REGION", REGION);
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("start loadtest")
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// What it said, once its exit code is as expected.
@@ -76,18 +82,30 @@ fn said(output: &Output, code: i32) -> anyhow::Result<String> {
 }
 
 async fn inputs(stack: &Stack) -> anyhow::Result<i32> {
-    let listed = stack.clients().s3.list_objects_v2().bucket(&stack.outputs().input_bucket).prefix("loadtest/");
+    let listed =
+        stack.clients().s3.list_objects_v2().bucket(&stack.outputs().input_bucket).prefix("loadtest/");
     Ok(listed.send().await?.key_count.unwrap_or_default())
 }
 
 async fn asked(stack: &Stack) -> anyhow::Result<()> {
     let sent = ["run", "--target", "stage", "--stack", STACK_NAME];
     let said_of = said(&loadtest(stack, &sent).await?, 2)?;
-    ensure!(said_of.contains("This sends 20 files, ") && said_of.contains("costs about $"), "{said_of}");
+    ensure!(
+        said_of.contains("This sends 20 files, ") && said_of.contains("that costs less than $0.01"),
+        "{said_of}"
+    );
     ensure!(said_of.contains("say --yes"), "{said_of}");
     ensure!(inputs(stack).await? == 0, "something was sent before anybody agreed");
-    let said_of = said(&loadtest(stack, &["run", "--target", "stage", "--stack", "absent", "--yes"]).await?, 1)?;
+    let said_of =
+        said(&loadtest(stack, &["run", "--target", "stage", "--stack", "absent", "--yes"]).await?, 1)?;
     ensure!(said_of.contains("the stack absent"), "{said_of}");
+    let mut without = command(stack, &["run", "--target", "stage", "--stack", STACK_NAME, "--yes"]);
+    without
+        .env_remove("AWS_REGION")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let said_of = said(&without.output().await?, 2)?;
+    ensure!(said_of.contains("--region"), "{said_of}");
     Ok(())
 }
 
@@ -125,7 +143,8 @@ async fn object(stack: &Stack) -> anyhow::Result<()> {
 
 /// Starts a system of its own, with a proxy before it.
 async fn chaos() -> anyhow::Result<()> {
-    let sent = ["run", "--files", "50", "--size", "256KiB", "--dirty", "0.001", "--chaos", "default", "--json"];
+    let sent =
+        ["run", "--files", "50", "--size", "256KiB", "--dirty", "0.001", "--chaos", "default", "--json"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     let output = command.args(sent).stdin(Stdio::null()).kill_on_drop(true).output().await?;
     said(&output, 0)?;

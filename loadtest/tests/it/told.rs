@@ -55,10 +55,12 @@ fn the_document_of_a_file_tells_what_must_become_of_it() {
 fn a_file_that_is_interrupted_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trips.csv.zst");
-    let arguments = ["generate", "--size", "8TiB", "--compression", "zstd", "--threads", "1", "-o", text(&file)];
-    let child = loadtest(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let arguments =
+        ["generate", "--size", "1TiB", "--compression", "zstd", "--threads", "1", "-o", text(&file)];
+    let mut child = loadtest(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     // Until it is whole it has another name.
     while folder.path().read_dir().unwrap().next().is_none() {
+        assert_eq!(child.try_wait().unwrap(), None);
         std::thread::yield_now();
     }
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
