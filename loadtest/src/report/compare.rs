@@ -47,13 +47,19 @@ impl Difference {
         let verdict = match (self.is_real(), self.noise) {
             (Some(real), Some((low, high))) => {
                 let word = if real { "real" } else { "noise" };
-                format!("{word:<5} ({low:+.1} … {high:+.1} %)")
+                format!("{word:<5} ({} … {} %)", signed(low), signed(high))
             }
             _ => "one value each".into(),
         };
         let [before, after] = self.values.map(self.unit);
-        format!("{:<28} {before:>12} {after:>12} {:>+8.1} %  {verdict}", self.name, self.percent())
+        let change = signed(self.percent());
+        format!("{:<28} {before:>12} {after:>12} {change:>8} %  {verdict}", self.name)
     }
+}
+
+/// What was nothing before has grown beyond any number.
+fn signed(percent: f64) -> String {
+    if percent == f64::INFINITY { "+∞".into() } else { format!("{percent:+.1}") }
 }
 
 fn percent(before: f64, after: f64) -> f64 {
@@ -201,6 +207,14 @@ mod tests {
         assert_eq!(median(&slower).is_real(), Some(true));
         assert!((median(&slower).percent() - 100.0).abs() < 1.0);
         assert_eq!(median(&shaken).is_real(), Some(false));
+    }
+
+    #[test]
+    fn what_was_nothing_has_no_percentage() {
+        let mut before = run(3);
+        before.cost.per_tb = 0.0;
+        let text = text(&before, &run(3));
+        assert!(text.contains("+∞ %") && !text.contains("inf"), "{text}");
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Progress {
             let bar = files.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
             let bar = terminal.bars().add(bar);
             let template = if files.is_some() {
-                "{bar:20} {pos}/{len} files  {wide_msg}"
+                "{bar:12} {pos}/{len} files  {wide_msg}"
             } else {
                 "{spinner} {pos} files  {wide_msg}"
             };
@@ -150,7 +150,7 @@ fn status(
         text += &format!(" ({shown} shown)");
     }
     if let Some(queue) = queue {
-        text += &format!(", {queue} in the queue");
+        text += &format!(", {queue} queued");
     }
     if stuck > 0 {
         text += &format!(", {stuck} stuck");
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(status(1_500, 0.0, (2, None), None, 0), "1.5 kB, 0 B/s, 2 under way");
         assert_eq!(
             status(250_000_000, 5e6, (40, Some(8)), Some(3), 1),
-            "250 MB, 5.0 MB/s, 40 under way (8 shown), 3 in the queue, 1 stuck"
+            "250 MB, 5.0 MB/s, 40 under way (8 shown), 3 queued, 1 stuck"
         );
     }
 }

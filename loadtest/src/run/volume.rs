@@ -11,11 +11,12 @@ use crate::report::{binary_bytes, files};
 
 /// Files whose sizes are looked at; more are taken to be like these.
 const LOOKED_AT: u64 = 100;
-/// What MiniStack keeps of a file: the input, and the output.
-const KEPT: f64 = 2.0;
-/// What it takes on top for each file under way: parts beside the object that is made of them, and what is being sent
-/// and received, of both.
-const UNDER_WAY: f64 = 4.0;
+/// What MiniStack 1.5.33 holds of each byte of a file: the input, the output, and what it does not give back. Of eight files
+/// of 25 MiB, one after the other, it came to 695 MiB.
+const KEPT: f64 = 3.5;
+/// What it takes on top for each byte under way, as an object is made of parts that are still there. Of one file of 200 MiB it
+/// came to 878 MiB in all, of eight of 25 MiB at once to 815.
+const UNDER_WAY: f64 = 2.0;
 /// What is left to everything else on the machine.
 const LEFT_BYTES: f64 = 512.0 * 1024.0 * 1024.0;
 
@@ -119,7 +120,7 @@ mod tests {
         assert!(volume(Some(20), 4 << 20, 4).bounded_by(GIB).is_ok());
         assert!(volume(Some(1), GIB, 1).bounded_by(16 * GIB).is_ok());
         let most = volume(None, GIB / 1024, 4).bounded_by(4 * GIB).unwrap();
-        assert!((1500..2048).contains(&most), "{most}");
+        assert!((900..1024).contains(&most), "{most}");
     }
 
     #[test]
