@@ -78,7 +78,7 @@ impl Job {
         match output {
             Output::Stdout if io::stdout().is_terminal() => {
                 let text = "this is a terminal: name a file by --output, or lead standard output elsewhere";
-                return Err(UsageError(text.into()).into());
+                Err(UsageError(text.into()).into())
             }
             Output::Stdout => self.apart(|job| Ok(job.write(&mut io::stdout().lock())?)).await,
             Output::File(path) => {

@@ -145,17 +145,10 @@ fn status(
     queue: Option<u64>,
     stuck: u64,
 ) -> String {
-    let mut text = format!("{}, {}/s, {under_way} under way", bytes(read as f64), bytes(rate));
-    if let Some(shown) = shown {
-        text += &format!(" ({shown} shown)");
-    }
-    if let Some(queue) = queue {
-        text += &format!(", {queue} queued");
-    }
-    if stuck > 0 {
-        text += &format!(", {stuck} stuck");
-    }
-    text
+    let shown = shown.map(|shown| format!(" ({shown} shown)")).unwrap_or_default();
+    let queue = queue.map(|queue| format!(", {queue} queued")).unwrap_or_default();
+    let stuck = if stuck > 0 { format!(", {stuck} stuck") } else { String::new() };
+    format!("{}, {}/s, {under_way} under way{shown}{queue}{stuck}", bytes(read as f64), bytes(rate))
 }
 
 impl Drop for Progress {
