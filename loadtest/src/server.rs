@@ -1,5 +1,6 @@
 //! The S3 that is measured against, in a process of its own, so that what it takes is not counted.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use common::contract::ObjectRef;
 use common::sim::{ComputedStore, Input as _, SimServer};
+use common::store::NewObject;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -53,7 +55,13 @@ pub(crate) struct Offer {
 pub(crate) async fn serve(args: &Args) -> anyhow::Result<()> {
     let Rows { count, text_bytes, object } = Rows::compute(&args.kind)?;
     let object_bytes = object.size();
-    let store = Arc::new(ComputedStore::new([(ObjectRef::new(&args.bucket, &args.key), object)]));
+    let store = Arc::new(ComputedStore::default());
+    let new = NewObject {
+        object: ObjectRef::new(&args.bucket, &args.key),
+        content_type: "text/csv",
+        metadata: BTreeMap::new(),
+    };
+    store.put_input(&new, Arc::new(object));
     let server = SimServer::start(store.clone()).await.context("start the S3")?;
     let offer = Offer { endpoint: server.endpoint(), rows: count, text_bytes, object_bytes };
     let say = |line: String| writeln!(std::io::stdout(), "{line}").context("say where the S3 is");

@@ -1,14 +1,15 @@
-//! Objects larger than any disk: inputs computed from the offset, outputs hashed and counted, not kept.
+//! Objects larger than any disk: inputs that are made as they are read, outputs that are checked and counted, not kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use crc_fast::{CrcAlgorithm, checksum_combine};
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum_combine, crc64_nvme};
 use futures::StreamExt as _;
 
+use super::Input;
 use crate::contract::{ByteRange, ObjectRef};
 use crate::store::{
     Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
@@ -18,34 +19,116 @@ use crate::store::{
 /// Bytes handed on at once, as from a network.
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// Small objects, such as receipts, are kept; larger ones are not.
+/// Small objects, such as receipts, are kept; of larger ones only what they were.
 const KEPT_BYTES: u64 = 1024 * 1024;
 
-/// An input object, whose bytes can be computed from any offset.
-pub trait Input: Send + Sync + 'static {
-    /// Bytes of the object.
-    fn size(&self) -> u64;
+/// The input that an empty object stands for, as its place or its metadata say; nothing where it stands for none.
+pub type Make = fn(&NewObject) -> Option<Arc<dyn Input>>;
 
-    /// Some of its bytes from `offset`, at least one and as many as come at no cost; `length` are wanted.
-    fn read(&self, offset: u64, length: u64) -> Bytes;
+/// A store of computed inputs and forgotten outputs.
+pub struct ComputedStore {
+    make: Make,
+    served: Arc<AtomicU64>,
+    kept: MemoryStore,
+    state: Mutex<State>,
+    /// Held by whoever checks a condition until what it allows is done.
+    writing: tokio::sync::Mutex<()>,
+}
 
-    /// What the object carries beside its bytes.
-    fn metadata(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
+/// Each part's length and checksum.
+type Parts = BTreeMap<u32, (u64, u64)>;
+
+#[derive(Default)]
+struct State {
+    inputs: HashMap<ObjectRef, (ObjectMeta, Arc<dyn Input>)>,
+    /// Outputs that are too large to keep.
+    outputs: HashMap<ObjectRef, ObjectMeta>,
+    uploads: HashMap<String, (NewObject, Parts)>,
+    /// What completed uploads gave, so that a repeat gives the same.
+    completed: HashMap<String, Written>,
+    serial: u64,
+}
+
+impl Default for ComputedStore {
+    fn default() -> Self {
+        Self::new(|_| None)
     }
 }
 
-impl<T: Input + ?Sized> Input for Arc<T> {
-    fn size(&self) -> u64 {
-        T::size(self)
+impl ComputedStore {
+    /// An empty store, in which `make` says what is an input.
+    pub fn new(make: Make) -> Self {
+        Self {
+            make,
+            served: Arc::default(),
+            kept: MemoryStore::new(),
+            state: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        }
     }
 
-    fn read(&self, offset: u64, length: u64) -> Bytes {
-        T::read(self, offset, length)
+    /// Bytes of inputs that were handed out, those asked for again included.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
-    fn metadata(&self) -> BTreeMap<String, String> {
-        T::metadata(self)
+    /// Keys of uploads that were begun and neither completed nor aborted: a thousand of them.
+    pub fn open_uploads(&self) -> Vec<String> {
+        let state = self.state();
+        state.uploads.values().take(1000).map(|(new, _)| new.object.key.clone()).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn meta(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
+        let known = {
+            let state = self.state();
+            let input = state.inputs.get(object).map(|(meta, _)| meta);
+            input.or_else(|| state.outputs.get(object)).cloned()
+        };
+        if known.is_some() { Ok(known) } else { self.kept.head(object).await }
+    }
+
+    async fn check(&self, object: &ObjectRef, condition: &Condition) -> Result<(), StoreError> {
+        let found = self.meta(object).await?;
+        let holds = match condition {
+            Condition::Always => true,
+            Condition::IfAbsent => found.is_none(),
+            Condition::IfMatch(etag) => found.is_some_and(|meta| meta.etag == *etag),
+        };
+        let refused = || StoreError::new(ErrorKind::Precondition, format!("write {object}"));
+        if holds { Ok(()) } else { Err(refused()) }
+    }
+
+    /// Puts an input in the place of whatever was there.
+    pub fn put_input(&self, new: &NewObject, input: Arc<dyn Input>) -> Written {
+        let identity = format!("{:?}", new.metadata);
+        let etag = format!("{:016x}{:016x}", crc64_nvme(identity.as_bytes()), input.size());
+        let meta = ObjectMeta {
+            etag: etag.clone(),
+            size: input.size(),
+            version_id: None,
+            metadata: new.metadata.clone(),
+            checksum_crc64nvme: None,
+        };
+        self.state().inputs.insert(new.object.clone(), (meta, input));
+        Written { etag, version_id: None }
+    }
+
+    /// An output that is too large to keep, in the place of whatever was there.
+    fn remember(&self, new: NewObject, size: u64, crc64nvme: u64, etag: String) -> Written {
+        let meta = ObjectMeta {
+            etag: etag.clone(),
+            size,
+            version_id: None,
+            metadata: new.metadata,
+            checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
+        };
+        self.kept.delete(&new.object.bucket, &new.object.key);
+        self.state().outputs.insert(new.object, meta);
+        Written { etag, version_id: None }
     }
 }
 
@@ -63,100 +146,6 @@ fn stream(input: Arc<dyn Input>, range: ByteRange) -> impl futures::Stream<Item 
     })
 }
 
-/// An input object: a head, then a body over and over.
-#[derive(Debug, Clone)]
-pub struct Repeated {
-    /// What stands first.
-    pub head: Bytes,
-    /// What follows. Not empty.
-    pub body: Bytes,
-    /// How often.
-    pub times: u64,
-}
-
-impl Input for Repeated {
-    fn size(&self) -> u64 {
-        self.head.len() as u64 + self.body.len() as u64 * self.times
-    }
-
-    /// Up to where head or body ends, so that nothing need be copied.
-    fn read(&self, offset: u64, _: u64) -> Bytes {
-        let head = self.head.len() as u64;
-        let (part, at) = if offset < head {
-            (&self.head, offset)
-        } else {
-            (&self.body, (offset - head) % self.body.len() as u64)
-        };
-        part.slice(usize::try_from(at).unwrap_or(usize::MAX)..)
-    }
-}
-
-/// A store of computed inputs and forgotten outputs.
-#[derive(Default)]
-pub struct ComputedStore {
-    inputs: BTreeMap<(String, String), Arc<dyn Input>>,
-    /// Bytes of the inputs that were handed out.
-    served: Arc<AtomicU64>,
-    /// Objects small enough to keep, and what is known of the others.
-    kept: MemoryStore,
-    forgotten: Mutex<Forgotten>,
-}
-
-/// Each part's length and checksum.
-type Parts = BTreeMap<u32, (u64, u64)>;
-
-#[derive(Default)]
-struct Forgotten {
-    objects: HashMap<(String, String), ObjectMeta>,
-    uploads: HashMap<String, (NewObject, Parts)>,
-    serial: u64,
-}
-
-impl ComputedStore {
-    /// A store with these inputs.
-    pub fn new<I: Input>(inputs: impl IntoIterator<Item = (ObjectRef, I)>) -> Self {
-        let inputs = inputs.into_iter().map(|(object, input)| {
-            let input: Arc<dyn Input> = Arc::new(input);
-            ((object.bucket, object.key), input)
-        });
-        Self { inputs: inputs.collect(), ..Self::default() }
-    }
-
-    /// Bytes of the inputs that were handed out so far, those asked for again included.
-    pub fn served(&self) -> u64 {
-        self.served.load(Ordering::Relaxed)
-    }
-
-    fn input(&self, object: &ObjectRef) -> Option<(&Arc<dyn Input>, ObjectMeta)> {
-        let input = self.inputs.get(&(object.bucket.clone(), object.key.clone()))?;
-        let meta = ObjectMeta {
-            etag: format!("computed{:016x}", input.size()),
-            size: input.size(),
-            version_id: None,
-            metadata: input.metadata(),
-            checksum_crc64nvme: None,
-        };
-        Some((input, meta))
-    }
-
-    fn forgotten(&self) -> MutexGuard<'_, Forgotten> {
-        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remember(&self, new: &NewObject, size: u64, crc64nvme: u64, etag: String) -> Written {
-        let meta = ObjectMeta {
-            etag: etag.clone(),
-            size,
-            version_id: None,
-            metadata: new.metadata.clone(),
-            checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
-        };
-        let key = (new.object.bucket.clone(), new.object.key.clone());
-        self.forgotten().objects.insert(key, meta);
-        Written { etag, version_id: None }
-    }
-}
-
 fn verified(payload: &Payload, what: &str) -> Result<(), StoreError> {
     let mut crc = crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme);
     payload.chunks.iter().for_each(|chunk| crc.update(chunk));
@@ -169,11 +158,7 @@ fn verified(payload: &Payload, what: &str) -> Result<(), StoreError> {
 #[async_trait]
 impl Store for ComputedStore {
     async fn head(&self, object: &ObjectRef) -> Result<Option<ObjectMeta>, StoreError> {
-        if let Some((_, meta)) = self.input(object) {
-            return Ok(Some(meta));
-        }
-        let forgotten = self.forgotten().objects.get(&(object.bucket.clone(), object.key.clone())).cloned();
-        if forgotten.is_some() { Ok(forgotten) } else { self.kept.head(object).await }
+        self.meta(object).await
     }
 
     async fn get(
@@ -182,21 +167,19 @@ impl Store for ComputedStore {
         range: Option<ByteRange>,
         if_match: Option<&str>,
     ) -> Result<Body, StoreError> {
-        let Some((input, meta)) = self.input(object) else {
-            return self.kept.get(object, range, if_match).await;
-        };
+        let found = self.state().inputs.get(object).cloned();
+        let Some((meta, input)) = found else { return self.kept.get(object, range, if_match).await };
         if if_match.is_some_and(|etag| etag != meta.etag) {
             return Err(StoreError::new(ErrorKind::Precondition, format!("get {object}")));
         }
         let range = range.unwrap_or(ByteRange { start: 0, length: meta.size });
         let length = range.length.min(meta.size.saturating_sub(range.start));
         let served = Arc::clone(&self.served);
-        let range = ByteRange { length, ..range };
-        let counted = stream(Arc::clone(input), range).map(move |chunk| {
+        let chunks = stream(input, ByteRange { length, ..range }).map(move |chunk| {
             served.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             Ok(chunk)
         });
-        Ok(Body { meta, stream: counted.boxed() })
+        Ok(Body { meta, stream: chunks.boxed() })
     }
 
     async fn put(
@@ -205,19 +188,28 @@ impl Store for ComputedStore {
         payload: Payload,
         condition: &Condition,
     ) -> Result<Written, StoreError> {
-        if payload.length <= KEPT_BYTES {
-            return self.kept.put(new, payload, condition).await;
+        if let Some(input) = (self.make)(new) {
+            return Ok(self.put_input(new, input));
         }
-        verified(&payload, &format!("put {}", new.object))?;
+        let is_small = payload.length <= KEPT_BYTES;
+        if !is_small {
+            verified(&payload, &format!("put {}", new.object))?;
+        }
+        let _writing = self.writing.lock().await;
+        self.check(&new.object, condition).await?;
+        if is_small {
+            self.state().outputs.remove(&new.object);
+            return self.kept.put(new, payload, &Condition::Always).await;
+        }
         let etag = format!("{:016x}{:016x}", payload.crc64nvme, payload.length);
-        Ok(self.remember(new, payload.length, payload.crc64nvme, etag))
+        Ok(self.remember(new.clone(), payload.length, payload.crc64nvme, etag))
     }
 
     async fn create_upload(&self, new: &NewObject) -> Result<Upload, StoreError> {
-        let mut forgotten = self.forgotten();
-        forgotten.serial += 1;
-        let id = format!("upload-{}", forgotten.serial);
-        forgotten.uploads.insert(id.clone(), (new.clone(), BTreeMap::new()));
+        let mut state = self.state();
+        state.serial += 1;
+        let id = format!("upload-{}", state.serial);
+        state.uploads.insert(id.clone(), (new.clone(), BTreeMap::new()));
         Ok(Upload { object: new.object.clone(), id })
     }
 
@@ -229,8 +221,8 @@ impl Store for ComputedStore {
     ) -> Result<UploadedPart, StoreError> {
         let what = format!("put part {number} of {}", upload.object);
         verified(&payload, &what)?;
-        let mut forgotten = self.forgotten();
-        let found = forgotten.uploads.get_mut(&upload.id);
+        let mut state = self.state();
+        let found = state.uploads.get_mut(&upload.id);
         let (_, parts) = found.ok_or_else(|| StoreError::new(ErrorKind::NotFound, what))?;
         parts.insert(number, (payload.length, payload.crc64nvme));
         Ok(UploadedPart { number, etag: format!("{:016x}", payload.crc64nvme), crc64nvme: payload.crc64nvme })
@@ -241,30 +233,107 @@ impl Store for ComputedStore {
         upload: &Upload,
         parts: &[UploadedPart],
         crc64nvme: u64,
-        _: &Condition,
+        condition: &Condition,
     ) -> Result<Written, StoreError> {
         let refuse =
             |why: &str| StoreError::new(ErrorKind::Permanent, format!("complete {}: {why}", upload.object));
-        let found = self.forgotten().uploads.remove(&upload.id);
+        let _writing = self.writing.lock().await;
+        if let Some(written) = self.state().completed.get(&upload.id) {
+            return Ok(written.clone());
+        }
+        self.check(&upload.object, condition).await?;
+        let found = self.state().uploads.get(&upload.id).cloned();
         let (new, held) = found.ok_or_else(|| StoreError::new(ErrorKind::NotFound, "no such upload"))?;
-        let (mut size, mut whole, mut etags) = (0, None, BytesMut::new());
+        let (mut size, mut whole, mut etags) = (0, None, Vec::new());
         for part in parts {
             let (length, crc) = held.get(&part.number).copied().ok_or_else(|| refuse("a part is missing"))?;
             size += length;
             etags.extend_from_slice(&crc.to_be_bytes());
-            whole = Some(
-                whole.map_or(crc, |whole| checksum_combine(CrcAlgorithm::Crc64Nvme, whole, crc, length)),
-            );
+            let combine = |whole| checksum_combine(CrcAlgorithm::Crc64Nvme, whole, crc, length);
+            whole = Some(whole.map_or(crc, combine));
         }
         if whole != Some(crc64nvme) || parts.len() != held.len() {
             return Err(refuse("the checksum does not match"));
         }
-        let etag = format!("{:032x}-{}", crc_fast::crc64_nvme(&etags), parts.len());
-        Ok(self.remember(&new, size, crc64nvme, etag))
+        self.state().uploads.remove(&upload.id);
+        let etag = format!("{:032x}-{}", crc64_nvme(&etags), parts.len());
+        let written = self.remember(new, size, crc64nvme, etag);
+        self.state().completed.insert(upload.id.clone(), written.clone());
+        Ok(written)
     }
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.forgotten().uploads.remove(&upload.id);
+        self.state().uploads.remove(&upload.id);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt as _;
+
+    use super::*;
+
+    /// Ten bytes that count up, whatever the metadata.
+    struct Counting;
+
+    impl Input for Counting {
+        fn size(&self) -> u64 {
+            10
+        }
+
+        /// More than is wanted.
+        fn read(&self, offset: u64, _: u64) -> Bytes {
+            (offset..10).map(|at| b'0' + u8::try_from(at).unwrap()).collect()
+        }
+    }
+
+    fn store() -> ComputedStore {
+        ComputedStore::new(|new| (new.object.bucket == "in").then(|| Arc::new(Counting) as Arc<dyn Input>))
+    }
+
+    fn new(bucket: &str, key: &str, made: &str) -> NewObject {
+        let metadata = [("made".to_owned(), made.to_owned())].into();
+        NewObject { object: ObjectRef::new(bucket, key), content_type: "", metadata }
+    }
+
+    #[tokio::test]
+    async fn an_input_is_made_where_it_is_read() {
+        let store = store();
+        let new = new("in", "x", "1");
+        let nothing = Payload::new(Bytes::new());
+        let first = store.put(&new, nothing.clone(), &Condition::Always).await.unwrap();
+        let meta = store.head(&new.object).await.unwrap().unwrap();
+        assert_eq!((meta.size, &meta.etag), (10, &first.etag));
+        let range = Some(ByteRange { start: 3, length: 4 });
+        let body = store.get(&new.object, range, Some(&first.etag)).await.unwrap();
+        let bytes: Vec<Bytes> = body.stream.try_collect().await.unwrap();
+        assert_eq!(bytes.concat(), b"3456");
+        assert_eq!(store.served(), 4);
+        // Another in its place: the first can't be read any more.
+        store.put(&self::new("in", "x", "2"), nothing, &Condition::Always).await.unwrap();
+        let error = store.get(&new.object, range, Some(&first.etag)).await.err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Precondition);
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_open_until_it_is_completed_under_its_condition() {
+        let store = store();
+        let new = new("out", "x", "1");
+        let data = Payload::new(Bytes::from_static(b"data"));
+        let crc = data.crc64nvme;
+        let (one, two) = (store.create_upload(&new).await.unwrap(), store.create_upload(&new).await.unwrap());
+        let part = store.upload_part(&one, 1, data.clone()).await.unwrap();
+        store.upload_part(&two, 1, data).await.unwrap();
+        assert_eq!(store.open_uploads(), ["x", "x"]);
+        let parts = std::slice::from_ref(&part);
+        let written = store.complete_upload(&one, parts, crc, &Condition::IfAbsent).await.unwrap();
+        assert_eq!(store.complete_upload(&one, parts, crc, &Condition::IfAbsent).await.unwrap(), written);
+        let late = store.complete_upload(&two, parts, crc, &Condition::IfAbsent).await.unwrap_err();
+        assert_eq!(late.kind, ErrorKind::Precondition);
+        store.abort_upload(&two).await.unwrap();
+        assert!(store.open_uploads().is_empty());
+        let meta = store.head(&new.object).await.unwrap().unwrap();
+        assert_eq!(meta.checksum_crc64nvme, Some(checksum_base64(crc)));
     }
 }

@@ -4,7 +4,9 @@
 //! - [`ComputedStore`]: input objects computed from the offset, of any size; outputs hashed and counted, not kept.
 
 mod computed;
+mod input;
 mod server;
 
-pub use computed::{ComputedStore, Input, Repeated};
+pub use computed::{ComputedStore, Make};
+pub use input::{Input, Repeated};
 pub use server::SimServer;

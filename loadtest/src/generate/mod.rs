@@ -5,7 +5,7 @@
 //! - [`Text`]: its text. `cycle`, `builder`: rows whose lengths come round, which is what makes it quick and its places known;
 //!   `profile`, `sample`: what the rows look like; `dirt`: which are spoiled, and how; `random`: what they are drawn by.
 //! - [`Expectation`]: what the processor must make of it.
-//! - [`pack()`], [`Packed`]: a text as a file, compressed or not; `output`: where the file goes; `command`: `loadtest generate` and
+//! - [`pack()`]: a text as a file, compressed or not; `output`: where the file goes; `command`: `loadtest generate` and
 //!   `loadtest expect`.
 
 mod builder;
@@ -23,7 +23,7 @@ mod text;
 
 pub use dirt::{Dirt, Kind};
 pub use expect::{Expectation, Hashes, Reject};
-pub use pack::{Packed, pack};
+pub use pack::pack;
 pub use profile::Profile;
 pub use sample::Sample;
 pub use spec::{Compression, Length, Spec, SpecArgs};

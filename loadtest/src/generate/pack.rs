@@ -1,15 +1,11 @@
 //! A text as a file: in pieces that are compressed by themselves, on any number of threads, to the same bytes.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
-use bytes::Bytes;
-use common::sim::Input;
 use flate2::write::DeflateEncoder;
 use flate2::{Compress, Crc, FlushCompress};
 
-use super::spec::{Compression, Spec};
+use super::spec::Compression;
 use super::text::Text;
 use crate::parallel::in_order;
 
@@ -117,91 +113,6 @@ pub fn pack(
         take(bytes, pieces.rows_to(piece))
     })?;
     take(pieces.end(&crc), text.rows()).map(drop)
-}
-
-/// A file that is made where it is read, compressed or not, as the object of a computed S3.
-#[derive(Debug)]
-pub struct Packed {
-    text: Arc<Text>,
-    compression: Compression,
-    metadata: BTreeMap<String, String>,
-    /// Where each piece begins, and where the last ends.
-    starts: Vec<u64>,
-    end: Vec<u8>,
-}
-
-impl Packed {
-    /// The file of a spec. One that is compressed is made once for it, on `threads` threads: no more than its pieces'
-    /// lengths is kept.
-    ///
-    /// # Errors
-    ///
-    /// Says why there is no such file.
-    pub fn new(spec: &Spec, text: Arc<Text>, threads: usize) -> io::Result<Self> {
-        let metadata = spec.metadata(&text);
-        let mut packed =
-            Self { text, compression: spec.compression, metadata, starts: Vec::new(), end: Vec::new() };
-        if spec.compression == Compression::None {
-            return Ok(packed);
-        }
-        let pieces = Pieces::new(&packed.text, spec.compression);
-        let mut starts = vec![pieces.begin().len() as u64];
-        let mut crc = Crc::new();
-        let make = |piece, plain: &mut Vec<u8>, out| pieces.make(piece, plain, out);
-        in_order(pieces.count(), threads, make, |_, made: io::Result<(Vec<u8>, Crc)>| {
-            let (bytes, of_piece) = made?;
-            crc.combine(&of_piece);
-            starts.push(starts.last().copied().unwrap_or_default() + bytes.len() as u64);
-            Ok::<_, io::Error>(bytes)
-        })?;
-        packed.end = pieces.end(&crc);
-        packed.starts = starts;
-        Ok(packed)
-    }
-
-    /// The text of the file.
-    pub fn text(&self) -> &Arc<Text> {
-        &self.text
-    }
-
-    /// The rest of the part of the file that `offset` is in.
-    fn part(&self, offset: u64) -> io::Result<Bytes> {
-        let pieces = Pieces::new(&self.text, self.compression);
-        let found = self.starts.partition_point(|start| *start <= offset);
-        let (part, start) = match found.checked_sub(1).map(|piece| (piece, self.starts[piece])) {
-            None => (Bytes::from_static(pieces.begin()), 0),
-            Some((piece, start)) if piece as u64 == pieces.count() => {
-                (Bytes::copy_from_slice(&self.end), start)
-            }
-            Some((piece, start)) => {
-                let (out, _) = pieces.make(piece as u64, &mut Vec::new(), Vec::new())?;
-                (out.into(), start)
-            }
-        };
-        let skipped = usize::try_from(offset - start).unwrap_or(usize::MAX);
-        Ok(part.slice(skipped.min(part.len())..))
-    }
-}
-
-impl Input for Packed {
-    fn size(&self) -> u64 {
-        match self.starts.last() {
-            None => self.text.bytes(),
-            Some(end) => end + self.end.len() as u64,
-        }
-    }
-
-    fn read(&self, offset: u64, length: u64) -> Bytes {
-        match self.compression {
-            Compression::None => Input::read(&*self.text, offset, length),
-            // It was compressed before: what can't be compressed now breaks the body off.
-            _ => self.part(offset).unwrap_or_default(),
-        }
-    }
-
-    fn metadata(&self) -> BTreeMap<String, String> {
-        self.metadata.clone()
-    }
 }
 
 /// Appends `plain`, compressed by itself.

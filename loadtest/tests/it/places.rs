@@ -2,10 +2,8 @@
 //! compressed or not.
 
 use std::io::Read as _;
-use std::sync::Arc;
 
-use common::sim::Input as _;
-use loadtest::generate::{Compression, Length, Packed, Profile, Spec, Text, pack};
+use loadtest::generate::{Compression, Length, Profile, Spec, Text, pack};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -39,42 +37,17 @@ fn unpacked(file: &[u8], compression: Compression) -> Vec<u8> {
     text
 }
 
-/// An object read from its start, piece by piece.
-fn read(object: &Packed) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while (bytes.len() as u64) < object.size() {
-        let piece = object.read(bytes.len() as u64, u64::MAX);
-        assert!(!piece.is_empty(), "nothing at {} of {}", bytes.len(), object.size());
-        bytes.extend_from_slice(&piece);
-    }
-    bytes
-}
-
 #[test]
 fn a_file_has_the_same_bytes_however_it_is_made() {
     for (profile, rows) in [(Profile::Taxi, 30_000), (Profile::Orders, 1), (Profile::Wide, 0)] {
         let spec = spec(profile, rows, Some("1/1000:ragged,huge"));
-        let text = Arc::new(Text::new(&spec).unwrap());
+        let text = Text::new(&spec).unwrap();
         let plain = whole(&text);
         for compression in COMPRESSIONS {
             let one = packed(&text, compression, 1);
             assert!(unpacked(&one, compression) == plain, "{compression:?}");
             assert!(packed(&text, compression, 3) == one, "{compression:?}");
-            let object = Packed::new(&Spec { compression, ..spec.clone() }, Arc::clone(&text), 2).unwrap();
-            assert!(read(&object) == one, "{compression:?}");
         }
-    }
-}
-
-#[test]
-fn any_range_can_be_read_alone() {
-    let spec = Spec { compression: Compression::Gzip, ..spec(Profile::Events, 20_000, Some("1/9")) };
-    let text = Arc::new(Text::new(&spec).unwrap());
-    let file = packed(&text, Compression::Gzip, 1);
-    let object = Packed::new(&spec, text, 1).unwrap();
-    for offset in [0, 9, 10, 11, 1000, file.len() / 2, file.len() - 9, file.len() - 1] {
-        let piece = object.read(offset as u64, 100);
-        assert!(!piece.is_empty() && file[offset..].starts_with(&piece), "{offset}");
     }
 }
 

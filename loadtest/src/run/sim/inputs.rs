@@ -1,16 +1,17 @@
 //! Inputs of the simulated S3, made from what their metadata says.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::sim::Input;
+use common::store::NewObject;
 
+use super::INPUT_BUCKET;
 use crate::generate::{Compression, Spec, Text};
 
-/// The object that carries this metadata; nothing where it describes none.
-pub(crate) fn make(metadata: &BTreeMap<String, String>) -> Option<Arc<dyn Input>> {
-    let spec = Spec::from_metadata(metadata, None).ok()?;
-    if spec.compression != Compression::None {
+/// The file that this object stands for; nothing where it is none of the run's inputs.
+pub(crate) fn make(new: &NewObject) -> Option<Arc<dyn Input>> {
+    let spec = Spec::from_metadata(&new.metadata, None).ok()?;
+    if new.object.bucket != INPUT_BUCKET || spec.compression != Compression::None {
         return None;
     }
     Some(Arc::new(Text::new(&spec).ok()?))

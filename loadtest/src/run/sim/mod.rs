@@ -12,7 +12,6 @@ mod fleet;
 mod inputs;
 mod queue;
 pub(crate) mod server;
-mod store;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;

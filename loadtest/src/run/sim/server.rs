@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use common::sim::SimServer;
+use common::sim::{ComputedStore, SimServer};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::inputs::make;
-use super::store::GeneratedStore;
 
 /// How often it says how far it is.
 const SAY_EVERY: Duration = Duration::from_millis(100);
@@ -31,7 +30,7 @@ enum Said {
 
 /// Serves until standard input closes.
 pub(crate) async fn serve() -> anyhow::Result<()> {
-    let store = Arc::new(GeneratedStore::new(make));
+    let store = Arc::new(ComputedStore::new(make));
     let server = SimServer::start(store.clone()).await.context("start the S3")?;
     let say = |said: &Said| {
         let line = serde_json::to_string(said).context("say how far the S3 is")?;
