@@ -59,13 +59,19 @@ impl Processor {
             output_bucket: config.output_bucket.clone(),
             function,
             recipes: Recipes::default(),
-            options: engine::Options { threads, inflate, ..engine::Options::default() },
+            options: engine::Options {
+                threads,
+                inflate,
+                row_group_bytes: row_group_bytes(write.max_part_bytes),
+                ..engine::Options::default()
+            },
             read,
             write,
             write_rejects,
             emit: common::metrics::emit,
         }
     }
+
     /// Reads the recipes from where they are configured to lie.
     ///
     /// # Errors
@@ -84,4 +90,11 @@ impl Processor {
         recipe.recipe.apply(&mut options);
         options
     }
+}
+
+/// What a row group of Parquet may take: half the largest part, which is a sixteenth of the memory budget. Its values, what
+/// they are encoded to and the bytes that are handed on come to three times as much at most.
+fn row_group_bytes(max_part_bytes: u64) -> usize {
+    const MOST: u64 = 64 * 1024 * 1024;
+    usize::try_from((max_part_bytes / 2).min(MOST)).unwrap_or(usize::MAX)
 }

@@ -112,7 +112,7 @@ impl Session {
             columns.iter().position(|column| column.name == *name).ok_or_else(|| lacks(&[name]))
         };
         let masks: Result<Vec<_>, _> =
-            work.mask.iter().map(|(name, mask)| Ok((place(name)?, *mask))).collect();
+            work.mask.iter().map(|(name, mask)| Ok::<_, BadFile>((place(name)?, *mask))).collect();
         let casts: Vec<usize> = match &work.cast {
             Cast::None => Vec::new(),
             Cast::All => (0..columns.len()).collect(),

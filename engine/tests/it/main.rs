@@ -11,6 +11,8 @@ mod formats;
 mod gzip;
 mod harness;
 mod limits;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod properties;
 mod recipes;
 mod replay;

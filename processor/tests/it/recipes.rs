@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use common::config::RecipesPlace;
 use common::contract::{ObjectRef, Status, hex};
 use common::store::{Condition, NewObject, Payload, Store as _};
-use engine::recipe::MaskKey;
+use engine::recipe::{FormatWord, MaskKey};
 use engine::{Compression, Options};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use processor::recipes::{
     POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
 };
@@ -22,7 +23,7 @@ fn key() -> MaskKey {
     MaskKey::new(b"sixteen bytes or more").unwrap()
 }
 
-/// What a recipe makes of a text: the output, and a line for each rejected row.
+/// What a recipe makes of a text: the output, as its reader shows it where it is Parquet, and a line for each rejected row.
 async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String) {
     let mut options = Options::default();
     recipe.apply(&mut options);
@@ -37,7 +38,15 @@ async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String)
         format!("line {}{column}: {}\n", reject["line"], reject["reason"].as_str().unwrap())
     };
     let rejected = rejects.split_inclusive(|byte| *byte == b'\n').map(told).collect();
-    (String::from_utf8(output).unwrap(), rejected)
+    let output = match recipe.format {
+        FormatWord::Parquet => {
+            let file = SerializedFileReader::new(bytes::Bytes::from(output)).unwrap();
+            let rows = file.get_row_iter(None).unwrap();
+            rows.map(|row| format!("{}\n", row.unwrap())).collect()
+        }
+        _ => String::from_utf8(output).unwrap(),
+    };
+    (output, rejected)
 }
 
 /// The fenced blocks of a document: what is said behind the fence, and the text.

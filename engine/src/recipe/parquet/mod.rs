@@ -2,7 +2,6 @@
 
 mod column;
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use ::parquet::basic::{Compression, GzipLevel, Repetition, ZstdLevel};
