@@ -18,6 +18,8 @@ TOLD = {
     "NotificationBuses": NAMED.format("events", "event-bus/data"),
 }
 
+RECIPES = {"Recipes": "penstock-config/recipes"}
+
 # By what is said of a fault that only they have.
 SCENARIOS = {
     "": {},
@@ -26,8 +28,9 @@ SCENARIOS = {
     "with reserved concurrency": LIMIT,
     "with an address for alerts": ADDRESS,
     "with a digest": DIGEST,
+    "with published recipes": RECIPES,
     **{f"with {name} alone": {name: value} for name, value in TOLD.items()},
-    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | TOLD,
+    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | RECIPES | TOLD,
 }
 
 # Every choice as `--param` takes it.

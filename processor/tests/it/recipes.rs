@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use common::config::RecipesPlace;
 use common::contract::{ObjectRef, Status, hex};
-use common::store::{Condition, NewObject, Payload, Store as _};
+use common::store::{Condition, Fault, FaultyStore, NewObject, Operation, Payload, Store as _};
 use engine::recipe::{FormatWord, MaskKey};
 use engine::{Compression, Options};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use processor::recipes::{
-    POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
+    POINTER, Pointer, PublishedFile, Push, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -208,6 +208,90 @@ async fn published_recipes_come_into_force_as_a_whole_or_not_at_all() {
     publish(&world, &[("b.yml", "match: a*\n")], None).await;
     later().await;
     assert_eq!(name("a1"), "b");
+}
+
+/// A folder of these files, for as long as it is held.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn of(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("penstock-{name}-{}", std::process::id()));
+        for (file, text) in files {
+            let path = folder.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn push(&self) -> Result<Push, RecipesError> {
+        Push::of_files(&RecipeSet::files_of(&self.0).unwrap())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_in_force_with_what_it_names() {
+    let world = World::direct();
+    let store = &*world.memory;
+    let schema = r#"{ "fields": [{ "name": "a", "type": "integer" }] }"#;
+    let first = Folder::of(
+        "push-first",
+        &[("a.yml", "match: a*\nschema: s.json\n"), ("s.json", schema), ("b.yml", "match: b*\nmask: { x: hash }\n")],
+    );
+    let push = first.push().unwrap();
+    assert_eq!(push.masking(), ["b"]);
+    let pushed = push.publish(store, OUT, "recipes/").await.unwrap();
+    assert_eq!(pushed.changed, ["a.yml", "b.yml", "s.json"]);
+    let place = RecipesPlace::Published { bucket: OUT.into(), prefix: "recipes/".into() };
+    let recipes = Recipes::open(&place, store, true).await.unwrap();
+    let hash = |key: &str| recipes.choose(key).reference.sha256.clone();
+    assert_eq!(hash("a1"), load_file(&first.0.join("a.yml")).unwrap().reference.sha256);
+    // The same once more changes nothing; without `b.yml` it is out of force, and its object stays.
+    assert_eq!(first.push().unwrap().publish(store, OUT, "recipes/").await.unwrap().changed, [""; 0]);
+    std::fs::remove_file(first.0.join("b.yml")).unwrap();
+    let fewer = first.push().unwrap().publish(store, OUT, "recipes/").await.unwrap();
+    assert_eq!(fewer.changed, ["b.yml"]);
+    let recipes = Recipes::open(&place, store, false).await.unwrap();
+    assert_eq!(recipes.choose("b1").reference.name, "default");
+    assert_eq!(world.memory.keys(OUT, "recipes/").iter().filter(|key| key.ends_with("/b.yml")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
+    let wrong = Folder::of("push-wrong", &[("a.yml", "match: a*\nselct: [a]\n"), ("b.yml", "match: b*\nschema: s.json\n")]);
+    let RecipesError::Faults(faults) = wrong.push().unwrap_err() else { panic!("faults are wanted") };
+    assert_eq!(faults.0.len(), 2, "{faults}");
+    let twins = Folder::of(
+        "push-twins",
+        &[
+            ("one/a.yml", "match: a*\nschema: s.json\n"),
+            ("one/s.json", "{\"fields\": []}"),
+            ("other/b.yml", "match: b*\nschema: s.json\n"),
+            ("other/s.json", "{\"fields\": [{\"name\": \"x\"}]}"),
+        ],
+    );
+    let paths = [twins.0.join("one/a.yml"), twins.0.join("other/b.yml")];
+    assert!(matches!(Push::of_files(&paths), Err(RecipesError::Unpublishable(what)) if what.contains("s.json")));
+
+    // Somebody else's pointer comes between the look at it and the write.
+    let world = World::direct();
+    let ours = Folder::of("push-ours", &[("a.yml", "match: a*\n")]);
+    let theirs = Folder::of("push-theirs", &[("b.yml", "match: b*\n")]);
+    let slow = FaultyStore::new(world.memory.clone());
+    slow.plan(Operation::Put, Fault::Late(std::time::Duration::from_secs(1)));
+    let (overtaken, pushed) = tokio::join!(
+        ours.push().unwrap().publish(&slow, OUT, "recipes/"),
+        theirs.push().unwrap().publish(&*world.memory, OUT, "recipes/"),
+    );
+    assert!(matches!(overtaken, Err(RecipesError::Overtaken { .. })), "{overtaken:?}");
+    let pointer: Pointer = serde_json::from_slice(&world.read("recipes/current.json").unwrap()).unwrap();
+    assert_eq!(pointer, pushed.unwrap().pointer);
 }
 
 #[tokio::test]
