@@ -14,6 +14,7 @@
 //! - [`buffers`]: what both hold their bytes in, so that memory is flat.
 //! - `connector`: the connections that objects are fetched through.
 //! - `retry`: how both try again.
+//! - [`secrets`]: what only those may know who sign or mask.
 //! - [`topic`]: messages out, to SNS; [`queue`]: to SQS, and back to it.
 //! - [`trace`]: one file, one trace: spans, how they travel, and where they go.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
@@ -36,6 +37,7 @@ pub mod receiver;
 mod retry;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod secrets;
 pub mod size;
 pub mod store;
 pub mod telemetry;

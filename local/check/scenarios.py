@@ -20,6 +20,8 @@ TOLD = {
 
 RECIPES = {"Recipes": "penstock-config/recipes"}
 
+MASK = {"MaskKeyArn": NAMED.format("secretsmanager", "secret:mask-AbCdEf")}
+
 # By what is said of a fault that only they have.
 SCENARIOS = {
     "": {},
@@ -29,8 +31,9 @@ SCENARIOS = {
     "with an address for alerts": ADDRESS,
     "with a digest": DIGEST,
     "with published recipes": RECIPES,
+    "with a key for masks": MASK,
     **{f"with {name} alone": {name: value} for name, value in TOLD.items()},
-    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | RECIPES | TOLD,
+    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | RECIPES | MASK | TOLD,
 }
 
 # Every choice as `--param` takes it.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use common::config::ProcessorConfig;
+use common::config::{MaskKeyPlace, ProcessorConfig, Secret};
 use common::read::ReadPlan;
+use common::secrets::Secrets;
 use common::store::Store;
 use common::topic::Topic;
 use common::write::WritePlan;
@@ -72,13 +73,22 @@ impl Processor {
         }
     }
 
-    /// Reads the recipes from where they are configured to lie.
+    /// Reads the recipes from where they are configured to lie, and the mask key.
     ///
     /// # Errors
     ///
     /// Any that is wrong, with everything that is wrong: the function must not start then.
-    pub async fn with_recipes(mut self, config: &ProcessorConfig) -> Result<Self, RecipesError> {
-        let key = config.mask_key.as_ref().map(|key| MaskKey::new(key.0.as_bytes()));
+    pub async fn with_recipes(
+        mut self,
+        config: &ProcessorConfig,
+        secrets: &dyn Secrets,
+    ) -> Result<Self, RecipesError> {
+        let key = match &config.mask_key {
+            None => None,
+            Some(MaskKeyPlace::Here(key)) => Some(key.clone()),
+            Some(MaskKeyPlace::Secret(arn)) => Some(Secret(secrets.secret(arn).await?)),
+        };
+        let key = key.map(|key| MaskKey::new(key.0.as_bytes()));
         self.options.mask_key = key.transpose().map_err(RecipesError::MaskKey)?;
         self.recipes = Recipes::open(&config.recipes, &*self.store, self.options.mask_key.is_some()).await?;
         Ok(self)

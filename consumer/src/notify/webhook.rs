@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::signature::Keys;
-use super::{Notice, Secrets, SendError, Target};
+use common::secrets::Secrets;
+
+use super::{Notice, SendError, Target};
 use crate::http::{HttpClient, Request};
 
 /// How often a request is made within one receive of a message; the queue brings it again after that.

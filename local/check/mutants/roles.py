@@ -70,6 +70,10 @@ ROLES = [
         "Action: s3:ListBucket", "Action: s3:GetObject", "roles_hold_exactly_what_is_needed", "lacks s3:ListBucket",
     ),
     Mutant(
+        "with a key for masks, every secret may be read", YML, "- Sid: Mask\n",
+        "!Ref MaskKeyArn", "'*'", "roles_hold_exactly_what_is_needed", "may secretsmanager:GetSecretValue on *",
+    ),
+    Mutant(
         "with notifications, every object may be read", YML, "- Sid: ReadNotifications",
         "s3:::${Notifications}", "s3:::*", "roles_hold_exactly_what_is_needed", "may s3:GetObject",
     ),

@@ -85,6 +85,7 @@ RECIPES = {
             ["arn:${AWS::Partition}:s3:::" + text({"Fn::Select": [0, {"Fn::Split": ["/", {"Ref": "Recipes"}]}]})],
         ),
     ],
+    "HasMaskKey": [Right("masks by a key", "secretsmanager:GetSecretValue", ["${MaskKeyArn}"])],
 }
 
 WITH_KEY = Right(

@@ -41,10 +41,13 @@ pub enum RecipesError {
     #[error("the recipes are not usable:\n{0}")]
     Faults(#[from] Faults),
     /// The key is none.
-    #[error("MASK_KEY is malformed: {0}")]
+    #[error("the mask key is malformed: {0}")]
     MaskKey(String),
+    /// The key can't be had.
+    #[error(transparent)]
+    Secret(#[from] common::secrets::SecretError),
     /// A recipe masks by a key, and there is none.
-    #[error("the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY")]
+    #[error("the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY_ARN, or MASK_KEY")]
     NoMaskKey {
         /// The recipe.
         recipe: String,

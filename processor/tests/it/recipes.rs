@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use common::config::RecipesPlace;
+use common::config::{ProcessorConfig, RecipesPlace};
 use common::contract::{ObjectRef, Status, hex};
+use common::secrets::MemorySecrets;
 use common::store::{Condition, Fault, FaultyStore, NewObject, Operation, Payload, Store as _};
 use engine::recipe::{FormatWord, MaskKey};
 use engine::{Compression, Options};
@@ -292,6 +293,36 @@ async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
     assert!(matches!(overtaken, Err(RecipesError::Overtaken { .. })), "{overtaken:?}");
     let pointer: Pointer = serde_json::from_slice(&world.read("recipes/current.json").unwrap()).unwrap();
     assert_eq!(pointer, pushed.unwrap().pointer);
+}
+
+#[tokio::test]
+async fn the_mask_key_comes_from_secrets_manager() {
+    const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mask-AbCdEf";
+    let folder = Folder::of("mask-key", &[("a.yml", "match: '*'\nmask: { x: hash }\n")]);
+    let config = |vars: &[(&str, &str)]| {
+        let place = folder.0.display().to_string();
+        let base = [("OUTPUT_BUCKET", OUT), ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"), ("RECIPES", &place)];
+        let found = |name: &str| base.iter().chain(vars).find(|(key, _)| *key == name);
+        ProcessorConfig::from_lookup(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
+    };
+    let secrets = |text: &str| MemorySecrets([(ARN.to_owned(), text.to_owned())].into());
+    let started = async |vars: &[(&str, &str)], secrets: MemorySecrets| {
+        World::direct().processor.with_recipes(&config(vars), &secrets).await
+    };
+    let key = "sixteen bytes or more";
+    let mut outputs = Vec::new();
+    for vars in [[("MASK_KEY_ARN", ARN)], [("MASK_KEY", key)]] {
+        let mut world = World::direct();
+        world.processor = world.processor.with_recipes(&config(&vars), &secrets(key)).await.unwrap();
+        let event = world.upload("x.csv", b"x\nsecret\n", "01").await;
+        world.handle(&event).await.unwrap();
+        outputs.push(world.read("clean/x.csv").unwrap());
+    }
+    assert!(outputs[0].len() > 64 && outputs[0] == outputs[1], "{outputs:?}");
+    let error = |started: Result<_, RecipesError>| started.err().unwrap().to_string();
+    assert!(error(started(&[("MASK_KEY_ARN", ARN)], MemorySecrets::default()).await).starts_with("get secret arn:"));
+    assert!(error(started(&[("MASK_KEY_ARN", ARN)], secrets("short")).await).starts_with("the mask key is malformed"));
+    assert!(error(started(&[], secrets(key)).await).contains("set MASK_KEY_ARN"));
 }
 
 #[tokio::test]
