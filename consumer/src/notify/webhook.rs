@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::secrets::Secrets;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::signature::Keys;
-use common::secrets::Secrets;
-
 use super::{Notice, SendError, Target};
 use crate::http::{HttpClient, Request};
 

@@ -107,7 +107,7 @@ fn what_has_no_room_in_its_column_is_rejected_and_nothing_is_rounded() {
 #[test]
 fn derived_columns_have_the_types_that_they_are_given() {
     let derive = |kind: Value| {
-        let mut derive = json!([{ "name": "x", "value": "a == '' ? null : (a == 'f' ? dyn(2.5) : (a == 't' ? dyn('text') : dyn(3)))" }]);
+        let mut derive = json!([{ "name": "x", "value": "a == '' ? null : (a == 'f' ? 2.5 : (a == 't' ? 'text' : 3))" }]);
         if !kind.is_null() {
             derive[0]["type"] = kind;
         }

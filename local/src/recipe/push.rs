@@ -1,7 +1,6 @@
 //! `penstock recipe push`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use aws_sdk_s3::config::Region;
 use common::config::{RecipesPlace, s3_or_folder};
@@ -48,8 +47,8 @@ pub(super) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
             sdk = sdk.to_builder().region(Region::new(region.clone())).build();
         }
         anyhow::ensure!(sdk.region().is_some(), "no region is configured: give --region, or set AWS_REGION");
-        let store = Arc::new(S3Store::new(aws::s3_client(&sdk)));
-        Ok(push.publish(&*store, &bucket, &prefix).await?)
+        let store = S3Store::new(aws::s3_client(&sdk));
+        Ok(push.publish(&store, &bucket, &prefix).await?)
     }))
     .await?;
     for file in &pushed.pointer.files {

@@ -301,7 +301,7 @@ async fn the_mask_key_comes_from_secrets_manager() {
     let folder = Folder::of("mask-key", &[("a.yml", "match: '*'\nmask: { x: hash }\n")]);
     let config = |vars: &[(&str, &str)]| {
         let place = folder.0.display().to_string();
-        let base = [("OUTPUT_BUCKET", OUT), ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"), ("RECIPES", &place)];
+        let base = [("OUTPUT_BUCKET", OUT), ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"), ("RECIPES", place.as_str())];
         let found = |name: &str| base.iter().chain(vars).find(|(key, _)| *key == name);
         ProcessorConfig::from_lookup(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
     };
