@@ -41,7 +41,8 @@ pub struct Options {
     pub policies: Policies,
     /// Whether the output's columns are profiled.
     pub profile: bool,
-    /// Bytes of values that a row group of Parquet has; memory is bounded by about three times as many.
+    /// Bytes of values that a row group of Parquet has: memory is bounded by a few times as many. Decides where row groups
+    /// end.
     pub row_group_bytes: usize,
     /// What a recipe does to the rows.
     pub work: Option<Arc<Work>>,

@@ -102,8 +102,8 @@ impl Processor {
     }
 }
 
-/// What a row group of Parquet may take: half the largest part, which is a sixteenth of the memory budget. Its values, what
-/// they are encoded to and the bytes that are handed on come to three times as much at most.
+/// The values of a row group of Parquet: half the largest part, which is a sixteenth of the memory budget. What they are
+/// encoded to and the bytes that are handed on come on top.
 fn row_group_bytes(max_part_bytes: u64) -> usize {
     const MOST: u64 = 64 * 1024 * 1024;
     usize::try_from((max_part_bytes / 2).min(MOST)).unwrap_or(usize::MAX)

@@ -20,8 +20,7 @@ use crate::{BadFile, EngineError};
 /// Whether this build writes Parquet.
 pub(super) const IS_BUILT: bool = true;
 
-/// What a file's end says of a column in a row group, with what keeps it until then: 0.9 KiB were measured of texts, 0.7
-/// of numbers.
+/// What a file's end says of a column in a row group, and what is held for that until then: an estimate, not measured.
 const CHUNK_BYTES: usize = 1024;
 
 /// A file that is being written. Its bytes are handed on with each row group.
