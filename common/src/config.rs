@@ -388,15 +388,21 @@ mod tests {
     #[test]
     fn there_is_one_mask_key_and_it_is_never_shown() {
         let base = [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)];
-        let with = |vars: &[(&str, &str)]| processor(&[&base[..], vars].concat()).map(|config| config.mask_key);
+        let with =
+            |vars: &[(&str, &str)]| processor(&[&base[..], vars].concat()).map(|config| config.mask_key);
         let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mask-AbCdEf";
         assert_eq!(with(&[("MASK_KEY_ARN", "")]), Ok(None));
         assert_eq!(with(&[("MASK_KEY_ARN", arn)]), Ok(Some(MaskKeyPlace::Secret(arn.into()))));
         let here = with(&[("MASK_KEY", "a key of some bytes")]).unwrap();
         assert!(!format!("{here:?}").contains("bytes"), "{here:?}");
-        for vars in [&[("MASK_KEY_ARN", TOPIC)][..], &[("MASK_KEY_ARN", arn), ("MASK_KEY", "a key of some bytes")]] {
+        for vars in
+            [&[("MASK_KEY_ARN", TOPIC)][..], &[("MASK_KEY_ARN", arn), ("MASK_KEY", "a key of some bytes")]]
+        {
             let error = with(vars).unwrap_err().to_string();
-            assert!(error.starts_with("MASK_KEY_ARN is malformed") && !error.contains("some bytes"), "{error}");
+            assert!(
+                error.starts_with("MASK_KEY_ARN is malformed") && !error.contains("some bytes"),
+                "{error}"
+            );
         }
     }
 

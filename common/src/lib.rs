@@ -35,9 +35,9 @@ pub mod read;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 mod retry;
+pub mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;
-pub mod secrets;
 pub mod size;
 pub mod store;
 pub mod telemetry;

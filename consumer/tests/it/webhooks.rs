@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::secrets::MemorySecrets;
 use consumer::dead_letter::REASON;
 use consumer::http::{HttpClient, HttpError, Request, Resolve};
-use common::secrets::MemorySecrets;
 use consumer::notify::{Builder, Console, Notifications};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;

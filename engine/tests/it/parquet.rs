@@ -107,29 +107,49 @@ fn what_has_no_room_in_its_column_is_rejected_and_nothing_is_rounded() {
 #[test]
 fn derived_columns_have_the_types_that_they_are_given() {
     let derive = |kind: Value| {
-        let mut derive = json!([{ "name": "x", "value": "a == '' ? null : (a == 'f' ? 2.5 : (a == 't' ? 'text' : 3))" }]);
+        let mut derive =
+            json!([{ "name": "x", "value": "a == '' ? null : (a == 'f' ? 2.5 : (a == 't' ? 'text' : 3))" }]);
         if !kind.is_null() {
             derive[0]["type"] = kind;
         }
-        ran("a,z\n,1\nf,1\ni,1\nt,1\n", json!({ "derive": derive, "drop": ["z"], "output": { "format": "parquet" } }))
+        ran(
+            "a,z\n,1\nf,1\ni,1\nt,1\n",
+            json!({ "derive": derive, "drop": ["z"], "output": { "format": "parquet" } }),
+        )
     };
     let number = derive(json!("number"));
     assert_eq!(rows(&number), ["{a: \"\", x: null}", "{a: \"f\", x: 2.5}", "{a: \"i\", x: 3.0}"]);
     assert_eq!(reasons(&number), [(5, Some("x"), "expression")]);
-    assert_eq!(reasons(&derive(json!("integer"))), [(3, Some("x"), "expression"), (5, Some("x"), "expression")]);
+    assert_eq!(
+        reasons(&derive(json!("integer"))),
+        [(3, Some("x"), "expression"), (5, Some("x"), "expression")]
+    );
     // Without a type they are texts.
-    assert_eq!(rows(&derive(Value::Null))[1..], ["{a: \"f\", x: \"2.5\"}", "{a: \"i\", x: \"3\"}", "{a: \"t\", x: \"text\"}"]);
-    let json = ran("a\ni\n", json!({ "derive": [{ "name": "x", "value": "3", "type": "number" }], "output": { "format": "ndjson" } }));
+    assert_eq!(
+        rows(&derive(Value::Null))[1..],
+        ["{a: \"f\", x: \"2.5\"}", "{a: \"i\", x: \"3\"}", "{a: \"t\", x: \"text\"}"]
+    );
+    let json = ran(
+        "a\ni\n",
+        json!({ "derive": [{ "name": "x", "value": "3", "type": "number" }], "output": { "format": "ndjson" } }),
+    );
     assert_eq!(json.output, b"{\"a\":\"i\",\"x\":3}\n");
 }
 
 #[test]
 fn nothing_leaks_around_a_mask_into_a_file_of_columns() {
     let text = "id,mail\n1,secret-a\n2,secret-b\n3,\n";
-    let schema = json!({ "fields": [{ "name": "id", "type": "integer" }, { "name": "mail", "type": "string" }] });
+    let schema =
+        json!({ "fields": [{ "name": "id", "type": "integer" }, { "name": "mail", "type": "string" }] });
     let mask = json!({ "mail": { "truncate": 2 }, "id": "redact" });
-    let masked = ran(text, json!({ "schema": schema, "mask": mask, "output": { "format": "parquet", "compression": "none" } }));
-    assert_eq!(rows(&masked), ["{id: \"***\", mail: \"se\"}", "{id: \"***\", mail: \"se\"}", "{id: \"***\", mail: null}"]);
+    let masked = ran(
+        text,
+        json!({ "schema": schema, "mask": mask, "output": { "format": "parquet", "compression": "none" } }),
+    );
+    assert_eq!(
+        rows(&masked),
+        ["{id: \"***\", mail: \"se\"}", "{id: \"***\", mail: \"se\"}", "{id: \"***\", mail: null}"]
+    );
     // Statistics of columns among it.
     assert!(!masked.output.windows(6).any(|window| window == b"secret"));
 }
@@ -140,7 +160,8 @@ fn many(rows: usize) -> String {
 }
 
 fn of_many(compression: &str) -> Value {
-    let fields = json!([{ "name": "id", "type": "integer" }, { "name": "n", "type": "number", "decimalChar": "," }]);
+    let fields =
+        json!([{ "name": "id", "type": "integer" }, { "name": "n", "type": "number", "decimalChar": "," }]);
     json!({ "schema": { "fields": fields }, "output": { "format": "parquet", "compression": compression } })
 }
 
@@ -154,7 +175,11 @@ fn every_compression_is_read_back() {
         assert_eq!(read.len(), 3000, "{compression}");
         assert_eq!(read[2999], "{id: 2999, word: \"word 3\", n: 99.5}");
         let column = reader(&ran.output).metadata().row_group(0).column(0).compression().to_string();
-        assert!(column.to_lowercase().starts_with(if compression == "none" { "uncompressed" } else { compression }));
+        assert!(column.to_lowercase().starts_with(if compression == "none" {
+            "uncompressed"
+        } else {
+            compression
+        }));
         sizes.push(ran.output.len());
     }
     assert!(sizes[1..].iter().all(|size| *size < sizes[0]), "{sizes:?}");
@@ -183,7 +208,9 @@ fn a_row_group_is_handed_on_when_it_is_full() {
     assert!(groups.iter().all(|group| group.num_rows() < 700));
     assert_eq!(rows(&whole).len(), 5000);
     let mut pieces = Pieces::default();
-    let run = async { engine::run(Chunks::new(text.as_bytes(), &[1000]), &mut pieces, &mut Vec::new(), &options).await };
+    let run = async {
+        engine::run(Chunks::new(text.as_bytes(), &[1000]), &mut pieces, &mut Vec::new(), &options).await
+    };
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run).unwrap();
     assert!(pieces.0.len() >= groups.len() && pieces.0.iter().all(|piece| *piece < 20_000), "{:?}", pieces.0);
 }
@@ -223,8 +250,12 @@ fn keys_that_a_file_of_columns_has_not_are_refused() {
     assert_eq!(wrong(output("header", json!(false))), ["/output/header"]);
     assert_eq!(wrong(output("delimiter", json!(";"))), ["/output/delimiter"]);
     assert_eq!(wrong(output("quoting", json!("all"))), ["/output/quoting"]);
-    assert_eq!(wrong(json!({ "output": { "format": "ndjson", "compression": "snappy" } })), ["/output/compression"]);
-    let warns = json!({ "schema": { "fields": [] }, "on_violation": "warn", "output": { "format": "parquet" } });
+    assert_eq!(
+        wrong(json!({ "output": { "format": "ndjson", "compression": "snappy" } })),
+        ["/output/compression"]
+    );
+    let warns =
+        json!({ "schema": { "fields": [] }, "on_violation": "warn", "output": { "format": "parquet" } });
     assert_eq!(wrong(warns), ["/on_violation"]);
 }
 

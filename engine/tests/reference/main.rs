@@ -73,7 +73,12 @@ async fn write(folder: &Path, output: Value, name: &str) {
     let (mut clean, mut rejects) = (Vec::new(), Vec::new());
     let input = futures::stream::iter([Ok(Bytes::from(input()))]);
     let summary = engine::run(input, &mut clean, &mut rejects, &options).await.unwrap();
-    assert_eq!(i64::try_from(summary.counts.rows_out).unwrap(), ROWS, "{}", String::from_utf8_lossy(&rejects));
+    assert_eq!(
+        i64::try_from(summary.counts.rows_out).unwrap(),
+        ROWS,
+        "{}",
+        String::from_utf8_lossy(&rejects)
+    );
     std::fs::write(folder.join(name), clean).unwrap();
 }
 

@@ -376,11 +376,8 @@ mod tests {
 
     #[test]
     fn parquet_is_not_compressed_once_more() {
-        let recipe = Recipe {
-            format: FormatWord::Parquet,
-            compression: Some(Compression::None),
-            ..Recipe::default()
-        };
+        let recipe =
+            Recipe { format: FormatWord::Parquet, compression: Some(Compression::None), ..Recipe::default() };
         let refused = options(&args("a.csv -o b.parquet --output-compression gzip"), &recipe).unwrap_err();
         assert!(refused.is::<UsageError>(), "{refused}");
         let taken = options(&args("a.csv -o b.gz"), &recipe).unwrap();

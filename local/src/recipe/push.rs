@@ -55,7 +55,8 @@ pub(super) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
         let is_new = pushed.changed.contains(&file.name);
         terminal.print(&format!("{}  {}{}", file.sha256, file.name, if is_new { "  new" } else { "" }))?;
     }
-    let gone = pushed.changed.iter().filter(|name| !pushed.pointer.files.iter().any(|file| file.name == **name));
+    let gone =
+        pushed.changed.iter().filter(|name| !pushed.pointer.files.iter().any(|file| file.name == **name));
     for name in gone {
         terminal.note(&format!("{name} is not in force any more"));
     }

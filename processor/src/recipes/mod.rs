@@ -47,7 +47,9 @@ pub enum RecipesError {
     #[error(transparent)]
     Secret(#[from] common::secrets::SecretError),
     /// A recipe masks by a key, and there is none.
-    #[error("the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY_ARN, or MASK_KEY")]
+    #[error(
+        "the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY_ARN, or MASK_KEY"
+    )]
     NoMaskKey {
         /// The recipe.
         recipe: String,
@@ -56,7 +58,9 @@ pub enum RecipesError {
     #[error("the recipes can't be published: {0}")]
     Unpublishable(String),
     /// Others were published while these were.
-    #[error("{pointer} was changed meanwhile by somebody else, and is as they left it: look at theirs, and push again")]
+    #[error(
+        "{pointer} was changed meanwhile by somebody else, and is as they left it: look at theirs, and push again"
+    )]
     Overtaken {
         /// The pointer.
         pointer: common::contract::ObjectRef,

@@ -45,8 +45,7 @@ impl Push {
             Ok::<_, RecipesError>((path.display().to_string(), name, text))
         };
         let read = paths.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-        let texts: Vec<NamedText> =
-            read.iter().map(|(path, _, text)| (path.clone(), text.clone())).collect();
+        let texts: Vec<NamedText> = read.iter().map(|(path, _, text)| (path.clone(), text.clone())).collect();
         // What a recipe names is asked for while that is looked at.
         let beside = RefCell::new(Vec::new());
         let set = RecipeSet::new(&texts, &|recipe, name| {
@@ -82,7 +81,12 @@ impl Push {
     /// # Errors
     ///
     /// The store's. The recipes that were in force stay so.
-    pub async fn publish(self, store: &dyn Store, bucket: &str, prefix: &str) -> Result<Pushed, RecipesError> {
+    pub async fn publish(
+        self,
+        store: &dyn Store,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Pushed, RecipesError> {
         let object = |name: &str| ObjectRef::new(bucket, format!("{prefix}{name}"));
         let place = object(POINTER);
         let failed = |error| RecipesError::Document(document::DocumentError::Store(error));

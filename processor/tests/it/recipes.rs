@@ -243,7 +243,11 @@ async fn what_is_pushed_is_in_force_with_what_it_names() {
     let schema = r#"{ "fields": [{ "name": "a", "type": "integer" }] }"#;
     let first = Folder::of(
         "push-first",
-        &[("a.yml", "match: a*\nschema: s.json\n"), ("s.json", schema), ("b.yml", "match: b*\nmask: { x: hash }\n")],
+        &[
+            ("a.yml", "match: a*\nschema: s.json\n"),
+            ("s.json", schema),
+            ("b.yml", "match: b*\nmask: { x: hash }\n"),
+        ],
     );
     let push = first.push().unwrap();
     assert_eq!(push.masking(), ["b"]);
@@ -265,7 +269,10 @@ async fn what_is_pushed_is_in_force_with_what_it_names() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
-    let wrong = Folder::of("push-wrong", &[("a.yml", "match: a*\nselct: [a]\n"), ("b.yml", "match: b*\nschema: s.json\n")]);
+    let wrong = Folder::of(
+        "push-wrong",
+        &[("a.yml", "match: a*\nselct: [a]\n"), ("b.yml", "match: b*\nschema: s.json\n")],
+    );
     let RecipesError::Faults(faults) = wrong.push().unwrap_err() else { panic!("faults are wanted") };
     assert_eq!(faults.0.len(), 2, "{faults}");
     let twins = Folder::of(
@@ -278,7 +285,9 @@ async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
         ],
     );
     let paths = [twins.0.join("one/a.yml"), twins.0.join("other/b.yml")];
-    assert!(matches!(Push::of_files(&paths), Err(RecipesError::Unpublishable(what)) if what.contains("s.json")));
+    assert!(
+        matches!(Push::of_files(&paths), Err(RecipesError::Unpublishable(what)) if what.contains("s.json"))
+    );
 
     // Somebody else's pointer comes between the look at it and the write.
     let world = World::direct();
@@ -301,7 +310,11 @@ async fn the_mask_key_comes_from_secrets_manager() {
     let folder = Folder::of("mask-key", &[("a.yml", "match: '*'\nmask: { x: hash }\n")]);
     let config = |vars: &[(&str, &str)]| {
         let place = folder.0.display().to_string();
-        let base = [("OUTPUT_BUCKET", OUT), ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"), ("RECIPES", place.as_str())];
+        let base = [
+            ("OUTPUT_BUCKET", OUT),
+            ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"),
+            ("RECIPES", place.as_str()),
+        ];
         let found = |name: &str| base.iter().chain(vars).find(|(key, _)| *key == name);
         ProcessorConfig::from_lookup(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
     };
@@ -320,8 +333,14 @@ async fn the_mask_key_comes_from_secrets_manager() {
     }
     assert!(outputs[0].len() > 64 && outputs[0] == outputs[1], "{outputs:?}");
     let error = |started: Result<_, RecipesError>| started.err().unwrap().to_string();
-    assert!(error(started(&[("MASK_KEY_ARN", ARN)], MemorySecrets::default()).await).starts_with("get secret arn:"));
-    assert!(error(started(&[("MASK_KEY_ARN", ARN)], secrets("short")).await).starts_with("the mask key is malformed"));
+    assert!(
+        error(started(&[("MASK_KEY_ARN", ARN)], MemorySecrets::default()).await)
+            .starts_with("get secret arn:")
+    );
+    assert!(
+        error(started(&[("MASK_KEY_ARN", ARN)], secrets("short")).await)
+            .starts_with("the mask key is malformed")
+    );
     assert!(error(started(&[], secrets(key)).await).contains("set MASK_KEY_ARN"));
 }
 
