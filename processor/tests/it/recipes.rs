@@ -1,5 +1,6 @@
 //! Recipes: the documents', the examples, and those that the function reads.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use common::config::{ProcessorConfig, RecipesPlace};
@@ -42,8 +43,11 @@ async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String)
     let output = match recipe.format {
         FormatWord::Parquet => {
             let file = SerializedFileReader::new(bytes::Bytes::from(output)).unwrap();
-            let rows = file.get_row_iter(None).unwrap();
-            rows.map(|row| format!("{}\n", row.unwrap())).collect()
+            let mut shown = String::new();
+            for row in file.get_row_iter(None).unwrap() {
+                writeln!(shown, "{}", row.unwrap()).unwrap();
+            }
+            shown
         }
         _ => String::from_utf8(output).unwrap(),
     };
