@@ -70,3 +70,20 @@ pub(super) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
     }
     Ok(Ending::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_wrong_is_refused_before_s3_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yml"), "match: a*\nselct: [a]\n").unwrap();
+        let args = |to: &str| Args { files: vec![folder.path().into()], to: to.into(), region: None };
+        let terminal = Terminal::default();
+        assert_eq!(run(&args("s3://conf-bucket/recipes"), &terminal).await.unwrap(), Ending::Failed);
+        for to in ["recipes/", "s3://C_/recipes"] {
+            assert!(run(&args(to), &terminal).await.unwrap_err().is::<UsageError>(), "{to}");
+        }
+    }
+}
