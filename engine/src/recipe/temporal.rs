@@ -135,11 +135,13 @@ impl Pattern {
     }
 
     /// What it holds.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "Parquet alone wants to know"))]
     pub(super) fn kind(&self) -> Temporal {
         self.kind
     }
 
     /// Whether it says how far from Greenwich.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "Parquet alone wants to know"))]
     pub(super) fn has_offset(&self) -> bool {
         self.has_offset
     }

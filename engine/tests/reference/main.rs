@@ -97,5 +97,8 @@ async fn duckdb_and_pyarrow_read_the_inputs_typed_values() {
     let ran = Command::new(python).arg("tests/reference/values.py").arg(&folder).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), "DuckDB and pyarrow read the input's values of 5 files");
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout).trim(),
+        "DuckDB and pyarrow read the input's values of 5 files"
+    );
 }
