@@ -12,6 +12,8 @@ mod formats;
 mod gzip;
 mod harness;
 mod limits;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod properties;
 mod recipes;
 mod replay;

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use common::config::{DEFAULT_MAX_COMPRESSION_RATIO, environment};
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
-use engine::recipe::{MaskKey, Recipe};
+use engine::recipe::{FormatWord, MaskKey, Recipe};
 use engine::{Compression, EngineError, InflateLimits, Options, Summary, Told};
 use jiff::Timestamp;
 use processor::receipt;
@@ -246,6 +246,10 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
     };
     recipe.apply(&mut options);
     if args.output_compression.is_some() {
+        if recipe.format == FormatWord::Parquet {
+            let what = "--output-compression is of text: Parquet is compressed inside, as the recipe's `output` says";
+            return Err(UsageError(what.into()).into());
+        }
         options.output_compression = Some(compression(args));
     }
     options.told = args.dialect.over(options.told);
@@ -407,6 +411,16 @@ mod tests {
         assert_eq!(by_flags, said("a.csv", &recipe));
         assert_ne!(by_flags, said("a.csv", &Recipe::default()));
         assert!(!said("a.csv --no-profile", &recipe).3);
+    }
+
+    #[test]
+    fn parquet_is_not_compressed_once_more() {
+        let recipe =
+            Recipe { format: FormatWord::Parquet, compression: Some(Compression::None), ..Recipe::default() };
+        let refused = options(&args("a.csv -o b.parquet --output-compression gzip"), &recipe).unwrap_err();
+        assert!(refused.is::<UsageError>(), "{refused}");
+        let taken = options(&args("a.csv -o b.gz"), &recipe).unwrap();
+        assert_eq!(taken.output_compression, Some(Compression::None));
     }
 
     #[test]
