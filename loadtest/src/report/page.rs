@@ -17,7 +17,8 @@ const POINTS: usize = 120;
 
 /// The page of a run.
 pub fn page(run: &Run) -> String {
-    let mut page = Page::new(&format!("Penstock under load: {}", told(run)), &format!("{:.0}", run.started_at));
+    let mut page =
+        Page::new(&format!("Penstock under load: {}", told(run)), &format!("{:.0}", run.started_at));
     page.add(&verdict(run));
     page.add(&figures(run));
     throughput(&mut page, run);
