@@ -46,7 +46,8 @@ e2e:
 second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
-# What others wrote, on what the consumer makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue
+# What others wrote, on what Penstock makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue, DuckDB
+# and pyarrow on its Parquet and NDJSON
 reference: reference-tools
     REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
 
@@ -168,8 +169,9 @@ image-tools:
 
 [private]
 reference-tools:
-    @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
+    @test {{reference_tools}}/bin/ready -nt justfile || (python3 -m venv {{reference_tools}} \
         && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
+            pyarrow==26.0.1 \
         && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
 
 [private]
