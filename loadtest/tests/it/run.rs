@@ -147,7 +147,7 @@ fn kinds_come_by_weight_as_fast_and_as_long_as_asked_for() {
 
 #[test]
 fn what_memory_cannot_hold_is_not_begun() {
-    let output = loadtest(&["run", "--size", "1TiB", "--files", "1000"]).output().unwrap();
+    let output = loadtest(&["run", "--size", "64GiB", "--files", "100000"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("take --target sim") && !said.contains("MiniStack"), "{said}");

@@ -56,7 +56,7 @@ fn a_file_that_is_interrupted_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trips.csv.zst");
     let arguments =
-        ["generate", "--size", "1TiB", "--compression", "zstd", "--threads", "1", "-o", text(&file)];
+        ["generate", "--size", "64GiB", "--compression", "zstd", "--threads", "1", "-o", text(&file)];
     let mut child = loadtest(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     // Until it is whole it has another name.
     while folder.path().read_dir().unwrap().next().is_none() {
