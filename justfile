@@ -40,12 +40,14 @@ test:
 e2e:
     cargo test --release -p local --test e2e
     cargo test --release -p local --test e2e -- --udp traces sample repeated
+    cargo test --release -p loadtest --test e2e
 
 # S3, SNS and SQS by a second opinion: the same code against LocalStack
 second-opinion *ARGS:
     cargo test -p local --test localstack -- {{ARGS}}
 
-# What others wrote, on what the consumer makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue
+# What others wrote, on what Penstock makes: Standard Webhooks' library on its signatures, DuckDB on its catalogue, DuckDB
+# and pyarrow on its Parquet and NDJSON
 reference: reference-tools
     REFERENCE_PYTHON={{reference_tools}}/bin/python cargo test --workspace --test reference
 
@@ -65,6 +67,7 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p local --test e2e --test localstack -- -D warnings
+    cargo clippy -p loadtest --test e2e -- -D warnings
     cargo clippy --workspace --test reference -- -D warnings
 
 # The API's documentation builds
@@ -166,8 +169,9 @@ image-tools:
 
 [private]
 reference-tools:
-    @test -x {{reference_tools}}/bin/ready || (python3 -m venv {{reference_tools}} \
+    @test {{reference_tools}}/bin/ready -nt justfile || (python3 -m venv {{reference_tools}} \
         && {{reference_tools}}/bin/pip install --quiet --disable-pip-version-check standardwebhooks==1.1.0 duckdb==2.0.1 \
+            pyarrow==26.0.1 \
         && touch {{reference_tools}}/bin/ready && chmod +x {{reference_tools}}/bin/ready)
 
 [private]

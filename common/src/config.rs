@@ -57,7 +57,16 @@ pub struct ProcessorConfig {
     /// Where the recipes lie.
     pub recipes: RecipesPlace,
     /// The key of hashes and surrogates.
-    pub mask_key: Option<Secret>,
+    pub mask_key: Option<MaskKeyPlace>,
+}
+
+/// Where the mask key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MaskKeyPlace {
+    /// In the environment.
+    Here(Secret),
+    /// In Secrets Manager, under this ARN.
+    Secret(String),
 }
 
 /// A text that is never shown.
@@ -166,7 +175,7 @@ impl ProcessorConfig {
             )?,
             memory_budget_mib,
             recipes: recipes(&lookup)?,
-            mask_key: given(&lookup, "MASK_KEY").map(Secret),
+            mask_key: mask_key(&lookup)?,
         })
     }
 }
@@ -250,6 +259,21 @@ pub fn s3_or_folder(place: &str) -> Option<RecipesPlace> {
     let prefix = prefix.trim_end_matches('/');
     let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     is_bucket(bucket).then(|| RecipesPlace::Published { bucket: bucket.to_owned(), prefix })
+}
+
+fn mask_key(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<MaskKeyPlace>, ConfigError> {
+    let here = given(&lookup, "MASK_KEY").map(|key| MaskKeyPlace::Here(Secret(key)));
+    let Some(arn) = given(&lookup, "MASK_KEY_ARN") else { return Ok(here) };
+    let malformed = |expected| Err(ConfigError::Malformed { name: "MASK_KEY_ARN", expected });
+    if here.is_some() {
+        return malformed("nothing, as MASK_KEY is set: there is one key");
+    }
+    let is_secret = matches!(arn.split(':').collect::<Vec<_>>()[..], ["arn", _, "secretsmanager", _, _, "secret", name] if !name.is_empty());
+    if is_secret {
+        Ok(Some(MaskKeyPlace::Secret(arn)))
+    } else {
+        malformed("a secret's ARN, arn:aws:secretsmanager:<region>:<account>:secret:<name>")
+    }
 }
 
 fn is_bucket(bucket: &str) -> bool {
@@ -359,6 +383,27 @@ mod tests {
         assert_eq!(place("s3://conf"), Ok(published("")));
         assert_eq!(place("s3://conf/a/b/"), Ok(published("a/b/")));
         assert!(place("s3://C_/x").unwrap_err().to_string().starts_with("RECIPES is malformed"));
+    }
+
+    #[test]
+    fn there_is_one_mask_key_and_it_is_never_shown() {
+        let base = [("OUTPUT_BUCKET", "out-bucket"), ("TOPIC_ARN", TOPIC)];
+        let with =
+            |vars: &[(&str, &str)]| processor(&[&base[..], vars].concat()).map(|config| config.mask_key);
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mask-AbCdEf";
+        assert_eq!(with(&[("MASK_KEY_ARN", "")]), Ok(None));
+        assert_eq!(with(&[("MASK_KEY_ARN", arn)]), Ok(Some(MaskKeyPlace::Secret(arn.into()))));
+        let here = with(&[("MASK_KEY", "a key of some bytes")]).unwrap();
+        assert!(!format!("{here:?}").contains("bytes"), "{here:?}");
+        for vars in
+            [&[("MASK_KEY_ARN", TOPIC)][..], &[("MASK_KEY_ARN", arn), ("MASK_KEY", "a key of some bytes")]]
+        {
+            let error = with(vars).unwrap_err().to_string();
+            assert!(
+                error.starts_with("MASK_KEY_ARN is malformed") && !error.contains("some bytes"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

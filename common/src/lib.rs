@@ -14,6 +14,7 @@
 //! - [`buffers`]: what both hold their bytes in, so that memory is flat.
 //! - `connector`: the connections that objects are fetched through.
 //! - `retry`: how both try again.
+//! - [`secrets`]: what only those may know who sign or mask.
 //! - [`topic`]: messages out, to SNS; [`queue`]: to SQS, and back to it.
 //! - [`trace`]: one file, one trace: spans, how they travel, and where they go.
 //! - [`telemetry`], [`metrics`]: logs and measurements.
@@ -34,6 +35,7 @@ pub mod read;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 mod retry;
+pub mod secrets;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod size;

@@ -188,6 +188,22 @@ fn recipe_hash(bencher: Bencher<'_, '_>) {
     recipe(bencher, json!({ "mask": { "a": "hash" } }));
 }
 
+/// Nine columns of numbers: two typed, the others texts.
+#[cfg(feature = "parquet")]
+#[divan::bench(args = ["none", "snappy", "zstd"], sample_count = 20)]
+fn recipe_parquet(bencher: Bencher<'_, '_>, compression: &str) {
+    let fields = [json!({ "name": "a", "type": "integer" }), json!({ "name": "b", "type": "number" })];
+    let output = json!({ "format": "parquet", "compression": compression });
+    recipe(bencher, json!({ "schema": { "fields": fields }, "output": output }));
+}
+
+/// The same as text, to compare.
+#[divan::bench(sample_count = 20)]
+fn recipe_ndjson(bencher: Bencher<'_, '_>) {
+    let fields = [json!({ "name": "a", "type": "integer" }), json!({ "name": "b", "type": "number" })];
+    recipe(bencher, json!({ "schema": { "fields": fields }, "output": { "format": "ndjson" } }));
+}
+
 /// Rows of nine fields of one type, to be profiled; `--sample-count` and the like see `plain` and `found` for none.
 #[divan::bench(args = ["integers", "numbers", "booleans", "dates", "timestamps", "words", "nulls", "quoted"], sample_count = 10)]
 fn profiled(bencher: Bencher<'_, '_>, kind: &str) {

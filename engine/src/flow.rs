@@ -56,7 +56,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             if work.needs_key() && options.mask_key.is_none() {
                 return Err(EngineError::Internal("the recipe masks by a key, and there is none".into()));
             }
-            rows = rows.with_work(Arc::clone(work), options.mask_key.clone(), options.profile);
+            rows = rows.with_work(Arc::clone(work), options);
         }
         Ok(Self {
             rows,
@@ -188,6 +188,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
     /// Ends the output.
     pub(crate) async fn end_sinks(&mut self) -> Result<(), EngineError> {
         self.rows.check_rejects(None)?;
+        self.rows.end_work(&mut self.out)?;
         self.hand_on(0).await?;
         self.encoder.finish(self.output).await
     }

@@ -31,6 +31,12 @@ impl Outputs {
         }
     }
 
+    /// Appends bytes that have been made, which are not copied again.
+    pub(crate) fn append(&mut self, bytes: Bytes) {
+        self.close_text();
+        self.pieces.push(bytes);
+    }
+
     /// The clean text so far, in order. What was copied stays to gather more, unless that is `least` bytes or more.
     pub(crate) fn take_pieces(&mut self, least: usize) -> Vec<Bytes> {
         if self.text.len() >= least {

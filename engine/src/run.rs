@@ -41,6 +41,9 @@ pub struct Options {
     pub policies: Policies,
     /// Whether the output's columns are profiled.
     pub profile: bool,
+    /// Bytes of values that a row group of Parquet has: memory is bounded by a few times as many. Decides where row groups
+    /// end.
+    pub row_group_bytes: usize,
     /// What a recipe does to the rows.
     pub work: Option<Arc<Work>>,
     /// The key of its masks.
@@ -59,6 +62,7 @@ impl Default for Options {
             header_delimiter: None,
             policies: Policies::default(),
             profile: false,
+            row_group_bytes: 32 * 1024 * 1024,
             work: None,
             mask_key: None,
         }

@@ -18,6 +18,10 @@ TOLD = {
     "NotificationBuses": NAMED.format("events", "event-bus/data"),
 }
 
+RECIPES = {"Recipes": "penstock-config/recipes"}
+
+MASK = {"MaskKeyArn": NAMED.format("secretsmanager", "secret:mask-AbCdEf")}
+
 # By what is said of a fault that only they have.
 SCENARIOS = {
     "": {},
@@ -26,8 +30,10 @@ SCENARIOS = {
     "with reserved concurrency": LIMIT,
     "with an address for alerts": ADDRESS,
     "with a digest": DIGEST,
+    "with published recipes": RECIPES,
+    "with a key for masks": MASK,
     **{f"with {name} alone": {name: value} for name, value in TOLD.items()},
-    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | TOLD,
+    "with everything": KEY | VPC | LIMIT | ADDRESS | DIGEST | RECIPES | MASK | TOLD,
 }
 
 # Every choice as `--param` takes it.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use common::config::ProcessorConfig;
+use common::config::{MaskKeyPlace, ProcessorConfig, Secret};
 use common::read::ReadPlan;
+use common::secrets::Secrets;
 use common::store::Store;
 use common::topic::Topic;
 use common::write::WritePlan;
@@ -59,20 +60,35 @@ impl Processor {
             output_bucket: config.output_bucket.clone(),
             function,
             recipes: Recipes::default(),
-            options: engine::Options { threads, inflate, ..engine::Options::default() },
+            options: engine::Options {
+                threads,
+                inflate,
+                row_group_bytes: row_group_bytes(write.max_part_bytes),
+                ..engine::Options::default()
+            },
             read,
             write,
             write_rejects,
             emit: common::metrics::emit,
         }
     }
-    /// Reads the recipes from where they are configured to lie.
+
+    /// Reads the recipes from where they are configured to lie, and the mask key.
     ///
     /// # Errors
     ///
     /// Any that is wrong, with everything that is wrong: the function must not start then.
-    pub async fn with_recipes(mut self, config: &ProcessorConfig) -> Result<Self, RecipesError> {
-        let key = config.mask_key.as_ref().map(|key| MaskKey::new(key.0.as_bytes()));
+    pub async fn with_recipes(
+        mut self,
+        config: &ProcessorConfig,
+        secrets: &dyn Secrets,
+    ) -> Result<Self, RecipesError> {
+        let key = match &config.mask_key {
+            None => None,
+            Some(MaskKeyPlace::Here(key)) => Some(key.clone()),
+            Some(MaskKeyPlace::Secret(arn)) => Some(Secret(secrets.secret(arn).await?)),
+        };
+        let key = key.map(|key| MaskKey::new(key.0.as_bytes()));
         self.options.mask_key = key.transpose().map_err(RecipesError::MaskKey)?;
         self.recipes = Recipes::open(&config.recipes, &*self.store, self.options.mask_key.is_some()).await?;
         Ok(self)
@@ -84,4 +100,11 @@ impl Processor {
         recipe.recipe.apply(&mut options);
         options
     }
+}
+
+/// The values of a row group of Parquet: half the largest part, which is a sixteenth of the memory budget. What they are
+/// encoded to and the bytes that are handed on come on top.
+fn row_group_bytes(max_part_bytes: u64) -> usize {
+    const MOST: u64 = 64 * 1024 * 1024;
+    usize::try_from((max_part_bytes / 2).min(MOST)).unwrap_or(usize::MAX)
 }

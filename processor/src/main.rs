@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::config::{ProcessorConfig, environment};
+use common::secrets::SecretsManager;
 use common::store::{S3Store, TracedStore};
 use common::topic::SnsTopic;
 use common::trace::{self, Destination, InvocationLayer};
@@ -35,7 +36,8 @@ async fn run() -> Result<(), Error> {
     let shutdown = shutdown?;
     let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let topic = Arc::new(SnsTopic::new(aws_sdk_sns::Client::new(&sdk), &config.topic_arn));
-    let processor = Arc::new(Processor::new(&config, function, store, topic).with_recipes(&config).await?);
+    let processor = Processor::new(&config, function, store, topic);
+    let processor = Arc::new(processor.with_recipes(&config, &SecretsManager::new(&sdk)).await?);
     let terminated = shutdown.signal();
     let handle = move |event: LambdaEvent<Value>| {
         let (processor, terminated) = (Arc::clone(&processor), terminated.clone());

@@ -70,6 +70,7 @@ pub(crate) fn clean_writer(
         FormatWord::Csv => "text/csv",
         FormatWord::Tsv => "text/tab-separated-values",
         FormatWord::Ndjson => "application/x-ndjson",
+        FormatWord::Parquet => "application/vnd.apache.parquet",
     };
     ObjectWriter::new(store, NewObject { object, content_type, metadata }, plan)
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use common::config::ConsumerConfig;
+use common::secrets::{Secrets, SecretsManager};
 use common::topic::{SnsTopic, Topic};
 
 use super::bus::BusTarget;
 use super::rules::{Notifications, TargetPlan};
 use super::webhook::WebhookTarget;
-use super::{ALERTS, Console, Notifier, Secrets, SecretsManager, SnsTarget, Target};
+use super::{ALERTS, Console, Notifier, SnsTarget, Target};
 use crate::http::HttpClient;
 
 /// What targets are made with.
@@ -31,7 +32,7 @@ impl Builder {
         Self {
             sns: aws_sdk_sns::Client::new(sdk),
             eventbridge: aws_sdk_eventbridge::Client::new(sdk),
-            secrets: Arc::new(SecretsManager::new(aws_sdk_secretsmanager::Client::new(sdk))),
+            secrets: Arc::new(SecretsManager::new(sdk)),
             alert_topic_arn: config.alert_topic_arn.clone(),
             console: Console::new(config.region.clone()),
         }

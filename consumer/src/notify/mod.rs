@@ -6,7 +6,6 @@
 //! - `rules`: `notifications.yml`.
 //! - `notice`: what there is to tell; `links`: where it links to.
 //! - `sns`, `webhook` (Slack's too), `bus`: the ways of telling; `signature`: how a webhook is signed.
-//! - `secrets`: what only those may know who sign.
 //! - `build`: targets, as `notifications.yml` names them; `live`: where it is read from, and when.
 
 mod build;
@@ -15,7 +14,6 @@ mod links;
 mod live;
 mod notice;
 mod rules;
-mod secrets;
 mod signature;
 mod sns;
 mod webhook;
@@ -35,7 +33,6 @@ pub use live::{Live, LoadError};
 pub use notice::{Notice, NoticeKind};
 pub(crate) use notice::{of_event, printable, subject};
 pub use rules::{Notifications, schema};
-pub use secrets::{MemorySecrets, SecretError, Secrets, SecretsManager};
 pub use sns::SnsTarget;
 
 /// What a target answered, or why it did not, and whether it may be told yet.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::secrets::Secrets;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::signature::Keys;
-use super::{Notice, Secrets, SendError, Target};
+use super::{Notice, SendError, Target};
 use crate::http::{HttpClient, Request};
 
 /// How often a request is made within one receive of a message; the queue brings it again after that.

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::secrets::MemorySecrets;
 use consumer::dead_letter::REASON;
 use consumer::http::{HttpClient, HttpError, Request, Resolve};
-use consumer::notify::{Builder, Console, MemorySecrets, Notifications};
+use consumer::notify::{Builder, Console, Notifications};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

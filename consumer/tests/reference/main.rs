@@ -13,8 +13,9 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use common::secrets::MemorySecrets;
 use consumer::Invocation;
-use consumer::notify::{Builder, Console, MemorySecrets, Notifications};
+use consumer::notify::{Builder, Console, Notifications};
 use serde_json::Value;
 
 #[path = "../it/world.rs"]

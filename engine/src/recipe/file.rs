@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::mask::MaskWord;
-use super::table_schema::SchemaWord;
+use super::table_schema::{SchemaWord, TypeWord};
 use super::word::{
     CommentWord, DelimiterWord, EncodingWord, EscapeWord, MaxRejectsWord, OneOrMany, QuoteWord, SizeWord,
 };
@@ -119,6 +119,10 @@ pub struct DeriveWord {
     pub name: String,
     /// An expression in CEL over the columns so far.
     pub value: String,
+    /// What its values are; a row with another is rejected. If not given, whatever the expression gives, and texts in
+    /// `parquet`.
+    #[serde(rename = "type")]
+    pub kind: Option<TypeWord>,
 }
 
 /// What the rejects hold of a row.
@@ -138,7 +142,7 @@ pub struct OutputWord {
     /// `csv` if not given.
     #[serde(default)]
     pub format: FormatWord,
-    /// If not given, as the input's, and none of another format than `csv`.
+    /// If not given, `zstd` of `parquet`, which compresses inside, none of `tsv` and `ndjson`, and as the input's of `csv`.
     pub compression: Option<CompressionWord>,
     /// Between fields, in `csv`; a comma if not given.
     pub delimiter: Option<DelimiterWord>,
@@ -159,6 +163,8 @@ pub enum FormatWord {
     Tsv,
     /// A JSON object a line; what the schema calls a number or a boolean is one, and no value is `null`.
     Ndjson,
+    /// Apache Parquet, with columns of the schema's types.
+    Parquet,
 }
 
 /// How the clean file is compressed.
@@ -167,6 +173,8 @@ pub enum FormatWord {
 pub enum CompressionWord {
     /// Not at all.
     None,
+    /// Snappy, in `parquet` alone.
+    Snappy,
     /// gzip.
     Gzip,
     /// Zstandard.

@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use super::file::CompressionWord;
+
 /// How rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -14,6 +16,8 @@ pub(crate) enum Form {
     },
     /// A JSON object a line.
     Ndjson,
+    /// Not row by row: `parquet` gathers the columns.
+    Parquet(CompressionWord),
 }
 
 impl Default for Form {
@@ -50,6 +54,7 @@ impl Form {
                     JsonType::Text => json_text(text, out),
                 }
             }
+            Self::Parquet(_) => {}
         }
     }
 
@@ -60,6 +65,7 @@ impl Form {
             Self::Separated { .. } => out.push(b'\n'),
             Self::Ndjson if out.len() == start => out.extend_from_slice(b"{}\n"),
             Self::Ndjson => out.extend_from_slice(b"}\n"),
+            Self::Parquet(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! - `file`: a recipe as it is written; `table_schema`: Frictionless Table Schema; `word`: how values are written.
 //! - `work`: what it does to rows, understood: `check` and `constraint` by `kind` (`temporal`, `text_format`) and `value`,
 //!   `row_expression`, `mask`, `form`.
-//! - `session`: that work on one file's rows.
+//! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it.
 
 mod check;
 mod constraint;
@@ -12,6 +12,10 @@ mod form;
 mod guess;
 mod kind;
 mod mask;
+#[cfg(not(feature = "parquet"))]
+mod no_parquet;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod row_expression;
 mod session;
 mod table_schema;
@@ -22,6 +26,9 @@ mod word;
 mod work;
 
 use std::sync::Arc;
+
+#[cfg(not(feature = "parquet"))]
+use no_parquet as parquet;
 
 pub(crate) use check::Violation;
 pub use file::{
@@ -112,12 +119,17 @@ impl Recipe {
         let output = file.output.as_ref();
         let recipe = Self {
             work: work.map(Arc::new),
-            compression: match output.and_then(|output| output.compression) {
+            compression: match output
+                .filter(|output| output.format != FormatWord::Parquet)
+                .and_then(|output| output.compression)
+            {
                 Some(CompressionWord::None) => Some(Compression::None),
                 Some(CompressionWord::Gzip) => Some(Compression::Gzip),
                 Some(CompressionWord::Zstd) => Some(Compression::Zstd),
-                // Of another format, the input's name says nothing.
-                None => output.filter(|output| output.format != FormatWord::Csv).map(|_| Compression::None),
+                // Parquet compresses inside; of another format than CSV, the input's name says nothing.
+                Some(CompressionWord::Snappy) | None => {
+                    output.filter(|output| output.format != FormatWord::Csv).map(|_| Compression::None)
+                }
             },
             format: output.map(|output| output.format).unwrap_or_default(),
             names_output: output
@@ -147,6 +159,7 @@ impl Recipe {
             FormatWord::Csv => ".csv",
             FormatWord::Tsv => ".tsv",
             FormatWord::Ndjson => ".ndjson",
+            FormatWord::Parquet => ".parquet",
         };
         let compression = match self.compression {
             Some(Compression::Gzip) => ".gz",

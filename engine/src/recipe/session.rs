@@ -8,16 +8,18 @@ use cel::context::VariableResolver;
 
 use super::check::{Checker, Violation, lacks};
 use super::file::OnViolation;
-use super::form::{JsonType, json_key};
+use super::form::{Form, JsonType, json_key};
 use super::kind::Kind;
 use super::mask::{MaskKey, MaskWord};
+use super::parquet::ParquetFile;
 use super::row_expression::{RowExpression, to_cel};
 use super::value::Value;
 use super::work::{Cast, Work};
 use crate::fields::Fields;
+use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::write::is_formula;
-use crate::{BadFile, Reason};
+use crate::{BadFile, EngineError, Reason};
 
 /// What becomes of a row.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ enum Judged<'a> {
     Violates(Violation<'a>),
     /// An expression failed: the column's, or the filter.
     Failed(Option<&'a str>),
+    /// The output has no room for what a column holds.
+    Misfits(usize, &'static str),
 }
 
 /// The work on one file.
@@ -63,6 +67,8 @@ pub(crate) struct Session {
     row: Vec<u8>,
     /// What the output's columns hold, where that was asked for.
     profile: Option<Profile>,
+    /// The output, where it is no text.
+    parquet: Option<ParquetFile>,
 }
 
 /// A column of the output.
@@ -91,13 +97,14 @@ impl Session {
         names: &[Vec<u8>],
         key: Option<MaskKey>,
         neutralizes: bool,
-    ) -> Result<Self, BadFile> {
+        row_group_bytes: usize,
+    ) -> Result<Self, EngineError> {
         let checker = Checker::new(&work.schema, names)?;
         let mut columns = chosen(&work, names)?;
         let mut derive = Vec::new();
-        for (at, (name, expression)) in work.derive.iter().enumerate() {
-            derive.push(places(expression, &columns)?);
-            columns.push(Column::new(name.clone(), Source::Derived(at)));
+        for (at, new) in work.derive.iter().enumerate() {
+            derive.push(places(&new.expression, &columns)?);
+            columns.push(Column::new(new.name.clone(), Source::Derived(at)));
         }
         let filter =
             work.filter.as_ref().map_or_else(|| Ok(Vec::new()), |filter| places(filter, &columns))?;
@@ -105,7 +112,7 @@ impl Session {
             columns.iter().position(|column| column.name == *name).ok_or_else(|| lacks(&[name]))
         };
         let masks: Result<Vec<_>, _> =
-            work.mask.iter().map(|(name, mask)| Ok((place(name)?, *mask))).collect();
+            work.mask.iter().map(|(name, mask)| Ok::<_, BadFile>((place(name)?, *mask))).collect();
         let casts: Vec<usize> = match &work.cast {
             Cast::None => Vec::new(),
             Cast::All => (0..columns.len()).collect(),
@@ -124,8 +131,15 @@ impl Session {
         {
             let message =
                 format!("two columns would be called `{}`: rename or drop one of them", twin.1.name);
-            return Err(BadFile::new("duplicate_column", message));
+            return Err(BadFile::new("duplicate_column", message).into());
         }
+        let parquet = match work.form {
+            Form::Parquet(compression) => {
+                let kinds = columns.iter().map(|column| (column.name.as_str(), column.kind(&work)));
+                Some(ParquetFile::begin(kinds, compression, row_group_bytes)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             derived_values: vec![Value::Missing; work.derive.len()],
             work,
@@ -142,6 +156,7 @@ impl Session {
             scratch: Vec::new(),
             row: Vec::new(),
             profile: None,
+            parquet,
         })
     }
 
@@ -167,9 +182,21 @@ impl Session {
         &self.row
     }
 
-    /// The row that [`Self::take`] kept, written as the output has it.
-    pub(crate) fn row(&self) -> &[u8] {
-        &self.row
+    /// Hands on the row that [`Self::take`] kept, written as the output has it.
+    pub(crate) fn hand_on(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+        match &mut self.parquet {
+            None => out.text.extend_from_slice(&self.row),
+            Some(file) => file.advance()?.into_iter().for_each(|bytes| out.append(bytes)),
+        }
+        Ok(())
+    }
+
+    /// Hands on what ends the output.
+    pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+        if let Some(file) = &mut self.parquet {
+            out.append(file.finish()?);
+        }
+        Ok(())
     }
 
     /// Takes a row. `work` is the session's own, held by the caller, so that what is said of a row lives as long as it.
@@ -187,6 +214,14 @@ impl Session {
             Judged::Failed(column) => {
                 Verdict::Rejected(Violation { column, reason: Reason::Expression, message: &self.message })
             }
+            Judged::Misfits(at, message) => {
+                let column = Some(self.columns[at].name.as_str());
+                let violation = Violation { column, reason: Reason::WrongType, message };
+                match work.on_violation {
+                    OnViolation::Fail => Verdict::Fails(violation),
+                    _ => Verdict::Rejected(violation),
+                }
+            }
         })
     }
 
@@ -198,11 +233,11 @@ impl Session {
             return Ok(Judged::Violates(violation));
         }
         self.derived.clear();
-        for (at, (name, expression)) in work.derive.iter().enumerate() {
-            let value = self.evaluate(expression, &self.derive[at], fields);
-            if let Err(message) = value.and_then(|value| self.derive_as(at, value)) {
-                self.message = format!("the expression of `{name}` fails: {message}");
-                return Ok(Judged::Failed(Some(name)));
+        for (at, new) in work.derive.iter().enumerate() {
+            let value = self.evaluate(&new.expression, &self.derive[at], fields);
+            if let Err(message) = value.and_then(|value| self.derive_as(at, value, new.kind.as_ref())) {
+                self.message = format!("the expression of `{}` fails: {message}", new.name);
+                return Ok(Judged::Failed(Some(&new.name)));
             }
         }
         if let Some(filter) = &work.filter {
@@ -219,7 +254,18 @@ impl Session {
                 }
             }
         }
-        Ok(Judged::Kept(violation.map(|violation| violation.reason)))
+        Ok(self.misfit(fields).unwrap_or(Judged::Kept(violation.map(|violation| violation.reason))))
+    }
+
+    /// A column of a row for which the output has no room.
+    fn misfit(&self, fields: &Fields) -> Option<Judged<'static>> {
+        let file = self.parquet.as_ref()?;
+        self.columns.iter().enumerate().filter(|(_, column)| column.mask.is_none()).find_map(
+            |(at, column)| {
+                let (_, value, _) = self.column(column, fields);
+                file.misfit(at, &value).map(|message| Judged::Misfits(at, message))
+            },
+        )
     }
 
     fn evaluate(
@@ -232,7 +278,7 @@ impl Session {
     }
 
     /// Takes an expression's value as the field of a derived column.
-    fn derive_as(&mut self, at: usize, value: CelValue) -> Result<(), String> {
+    fn derive_as(&mut self, at: usize, value: CelValue, kind: Option<&Kind>) -> Result<(), String> {
         use std::io::Write as _;
         self.written.clear();
         let (value, written) = match value {
@@ -251,7 +297,13 @@ impl Session {
             other => return Err(format!("a {} can't be a field", other.type_of())),
         };
         written.map_err(|error| error.to_string())?;
-        self.derived_values[at] = value;
+        self.derived_values[at] = match kind.filter(|_| value != Value::Missing) {
+            None => value,
+            Some(kind) => {
+                let read = kind.read(&self.written, &mut self.scratch);
+                read.ok_or("its value is not of the type that the column has")?
+            }
+        };
         self.derived.push(&self.written);
         Ok(())
     }
@@ -259,7 +311,9 @@ impl Session {
     /// A column's text, its value, and how it is read.
     fn column<'a>(&'a self, column: &Column, fields: &'a Fields) -> (&'a [u8], Value, Option<&'a Kind>) {
         match (column.source, column.rule) {
-            (Source::Derived(at), _) => (self.derived.get(at), self.derived_values[at], None),
+            (Source::Derived(at), _) => {
+                (self.derived.get(at), self.derived_values[at], self.work.derive[at].kind.as_ref())
+            }
             (Source::Field(at), None) => (fields.get(at), Value::Text, None),
             (Source::Field(at), Some(rule)) => {
                 let (text, known) = (fields.get(at), &self.work.schema.columns[rule]);
@@ -278,12 +332,14 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         row.clear();
         let mut profile = self.profile.take();
-        let is_json = self.work.form == super::form::Form::Ndjson;
+        let is_json = self.work.form == Form::Ndjson;
+        let mut parquet = self.parquet.take();
         for (at, column) in self.columns.iter().enumerate() {
             let (text, value, kind) = self.column(column, fields);
             let is_scalar = matches!(value, Value::Integer(_) | Value::Number(_) | Value::Boolean(_));
             let mut shown = text;
-            if let Some(kind) = kind.filter(|_| column.cast || (is_json && is_scalar)) {
+            let is_parquet_text = parquet.as_ref().is_some_and(|file| file.is_text(at));
+            if let Some(kind) = kind.filter(|_| column.cast || (is_json && is_scalar) || is_parquet_text) {
                 written.clear();
                 if value != Value::Text || kind.is_text() {
                     kind.write(&value, text, &mut scratch, &mut written);
@@ -313,13 +369,16 @@ impl Session {
                 scratch.extend_from_slice(shown);
                 shown = &scratch;
             }
-            self.work.form.field(at == 0, &column.json_key, shown, json, &mut row);
+            match &mut parquet {
+                None => self.work.form.field(at == 0, &column.json_key, shown, json, &mut row),
+                Some(file) => file.push(at, (json != JsonType::Null).then_some((&value, shown))),
+            }
             if let Some(profile) = &mut profile {
                 profile.observe(at, shown);
             }
         }
         self.work.form.end(0, &mut row);
-        self.profile = profile;
+        (self.profile, self.parquet) = (profile, parquet);
         (self.row, self.written, self.masked, self.scratch) = (row, written, masked, scratch);
     }
 }
@@ -327,6 +386,16 @@ impl Session {
 impl Column {
     fn new(name: String, source: Source) -> Self {
         Self { json_key: json_key(&name), name, source, rule: None, cast: false, mask: None }
+    }
+
+    /// What its values are in the output, where that is known.
+    fn kind<'a>(&self, work: &'a Work) -> Option<&'a Kind> {
+        match self.source {
+            // What stands for a value is a text.
+            _ if self.mask.is_some() => None,
+            Source::Derived(at) => work.derive[at].kind.as_ref(),
+            Source::Field(_) => self.rule.map(|rule| &work.schema.columns[rule].kind),
+        }
     }
 }
 

@@ -107,12 +107,13 @@ pub(super) fn number<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
 pub(super) struct Pattern {
     text: String,
     kind: Temporal,
+    has_offset: bool,
 }
 
 impl Pattern {
     /// Reads a pattern, and sees whether it holds what its type needs.
     pub(super) fn new(text: &str, kind: Temporal) -> Result<Self, String> {
-        let pattern = Self { text: text.to_owned(), kind };
+        let mut pattern = Self { text: text.to_owned(), kind, has_offset: false };
         let day = DateTime::constant(2006, 11, 25, 14, 7, 9, 0);
         let mut known = BrokenDownTime::from(day);
         known.set_offset(Some(jiff::tz::Offset::UTC));
@@ -127,7 +128,22 @@ impl Pattern {
             };
             return Err(format!("`{text}` does not hold {wanted}"));
         }
+        // A pattern with an offset writes another one differently.
+        known.set_offset(Some(jiff::tz::offset(1)));
+        pattern.has_offset = known.to_string(text).is_ok_and(|other| other != written);
         Ok(pattern)
+    }
+
+    /// What it holds.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "Parquet alone wants to know"))]
+    pub(super) fn kind(&self) -> Temporal {
+        self.kind
+    }
+
+    /// Whether it says how far from Greenwich.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "Parquet alone wants to know"))]
+    pub(super) fn has_offset(&self) -> bool {
+        self.has_offset
     }
 
     pub(super) fn read(&self, text: &[u8]) -> Option<Value> {
@@ -233,7 +249,8 @@ mod tests {
             pattern.read(b"20261125 1200+0100"),
             Some(Value::DateTime(date(2026, 11, 25), time(12, 0, 0, 0), Some(60)))
         );
-        Pattern::new("%H:%M", Temporal::Time).unwrap();
+        assert!(pattern.has_offset());
+        assert!(!Pattern::new("%H:%M", Temporal::Time).unwrap().has_offset());
         assert!(Pattern::new("%d.%m", Temporal::Date).unwrap_err().contains("does not hold a day"));
         assert!(Pattern::new("%Y-%m-%d %!", Temporal::DateTime).is_err());
     }

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use super::RecipeFault;
 use super::check::Schema;
-use super::file::{FormatWord, OnViolation, QuotingWord, RecipeFile, RejectsWord};
+use super::file::{
+    CompressionWord, FormatWord, OnViolation, OutputWord, QuotingWord, RecipeFile, RejectsWord,
+};
 use super::form::Form;
+use super::kind::Kind;
 use super::mask::MaskWord;
+use super::parquet;
 use super::row_expression::RowExpression;
-use super::table_schema::TableSchema;
+use super::table_schema::{FieldWord, TableSchema};
 
 /// What is done to every row, in this order.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +23,21 @@ pub struct Work {
     pub(super) drop: Vec<String>,
     pub(super) rename: BTreeMap<String, String>,
     pub(super) cast: Cast,
-    pub(super) derive: Vec<(String, RowExpression)>,
+    pub(super) derive: Vec<Derive>,
     pub(super) filter: Option<RowExpression>,
     pub(super) mask: BTreeMap<String, MaskWord>,
     pub(super) form: Form,
     /// Whether rejects hold no bytes of rows.
     pub(crate) withholds: bool,
+}
+
+/// A new column.
+#[derive(Debug, Clone)]
+pub(super) struct Derive {
+    pub(super) name: String,
+    pub(super) expression: RowExpression,
+    /// What its values are, where that is said.
+    pub(super) kind: Option<Kind>,
 }
 
 /// Which columns are written in one form.
@@ -67,11 +80,18 @@ impl Work {
         if file.schema.is_none() && file.on_violation.is_some() {
             faults.push(RecipeFault::new("/on_violation", "there is no `schema` that a row could violate"));
         }
+        if matches!(work.form, Form::Parquet(_)) && work.on_violation == OnViolation::Warn {
+            let what = "a value that violates the schema would be kept as it is, and a column of Parquet has values of \
+                        its type alone: choose `reject` or `fail`";
+            faults.push(RecipeFault::new("/on_violation", what));
+        }
         check_names(file, &mut faults);
         work.cast = work.understand_cast(file, &mut faults);
         for (at, derive) in file.derive.iter().flatten().enumerate() {
+            let kind =
+                derive.kind.and_then(|kind| Kind::new(&FieldWord { kind, ..FieldWord::default() }).ok());
             match RowExpression::compile(&derive.value) {
-                Ok(expression) => work.derive.push((derive.name.clone(), expression)),
+                Ok(expression) => work.derive.push(Derive { name: derive.name.clone(), expression, kind }),
                 Err(wrong) => faults.push(RecipeFault::new(format!("/derive/{at}/value"), wrong)),
             }
         }
@@ -93,6 +113,11 @@ impl Work {
     /// Whether rows are compared with each other.
     pub(crate) fn compares_rows(&self) -> bool {
         self.schema.compares_rows()
+    }
+
+    /// Whether there is no output without columns.
+    pub(crate) fn needs_columns(&self) -> bool {
+        matches!(self.form, Form::Parquet(_))
     }
 
     /// Whether a mask needs a key.
@@ -132,6 +157,7 @@ impl Work {
 
 fn form(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Form {
     let Some(output) = &file.output else { return Form::default() };
+    check_output(output, faults);
     let mut refuse = |key: &str, is_given: bool, format: &str| {
         if is_given {
             faults.push(RecipeFault::new(format!("/output/{key}"), format!("{format} has no `{key}`")));
@@ -158,6 +184,25 @@ fn form(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Form {
             refuse("header", output.header.is_some(), "ndjson");
             Form::Ndjson
         }
+        FormatWord::Parquet => {
+            refuse("delimiter", output.delimiter.is_some(), "parquet");
+            refuse("quoting", output.quoting.is_some(), "parquet");
+            refuse("header", output.header.is_some(), "parquet");
+            Form::Parquet(output.compression.unwrap_or(CompressionWord::Zstd))
+        }
+    }
+}
+
+/// A format or a compression that there is not.
+fn check_output(output: &OutputWord, faults: &mut Vec<RecipeFault>) {
+    if output.format == FormatWord::Parquet && !parquet::IS_BUILT {
+        let what = "this build of Penstock writes no Parquet: build it with the cargo feature `parquet`, or choose csv, tsv \
+                    or ndjson";
+        faults.push(RecipeFault::new("/output/format", what));
+    }
+    if output.format != FormatWord::Parquet && output.compression == Some(CompressionWord::Snappy) {
+        let what = "`snappy` is for parquet alone: choose none, gzip or zstd";
+        faults.push(RecipeFault::new("/output/compression", what));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::profile::Profile;
 use crate::recipe::{MaskKey, Session, Verdict, Violation, Work};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::write::mended;
-use crate::{BadFile, EngineError, Policies};
+use crate::{BadFile, EngineError, Options, Policies};
 
 /// What a recipe does to the rows of a file.
 #[derive(Debug)]
@@ -20,19 +20,26 @@ pub(super) struct Worker {
     session: Option<Session>,
     /// Whether the columns are profiled.
     profiles: bool,
+    row_group_bytes: usize,
     /// Fields as the policies want them.
     mended: Fields,
 }
 
 impl Rows {
     /// Has a recipe work on the rows.
-    pub(crate) fn with_work(mut self, work: Arc<Work>, key: Option<MaskKey>, profiles: bool) -> Self {
+    pub(crate) fn with_work(mut self, work: Arc<Work>, options: &Options) -> Self {
         self.touch = true;
         if work.withholds {
             self.holding = Holding::Place;
         }
-        self.worker =
-            Some(Box::new(Worker { work, key, session: None, profiles, mended: Fields::default() }));
+        self.worker = Some(Box::new(Worker {
+            work,
+            key: options.mask_key.clone(),
+            session: None,
+            profiles: options.profile,
+            row_group_bytes: options.row_group_bytes,
+            mended: Fields::default(),
+        }));
         self
     }
 
@@ -40,13 +47,26 @@ impl Rows {
     pub(super) fn begin_work(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<bool, EngineError> {
         let Some(worker) = &mut self.worker else { return Ok(false) };
         let neutralizes = self.policies.neutralize_formulas;
-        let mut session = Session::begin(Arc::clone(&worker.work), names, worker.key.clone(), neutralizes)?;
+        let (work, key) = (Arc::clone(&worker.work), worker.key.clone());
+        let mut session = Session::begin(work, names, key, neutralizes, worker.row_group_bytes)?;
         out.text.extend_from_slice(session.header());
         if worker.profiles {
             session.profile();
         }
         worker.session = Some(session);
         Ok(true)
+    }
+
+    /// Ends what a recipe writes, now that no row comes any more.
+    pub(crate) fn end_work(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+        match self.worker.as_mut().map(|worker| (&worker.work, worker.session.as_mut())) {
+            Some((_, Some(session))) => session.end(out),
+            Some((work, None)) if work.needs_columns() => {
+                let what = "the file has no columns, and there is no Parquet file without any";
+                Err(BadFile::new("no_columns", what).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the columns hold of the rows that a recipe worked on, where that was asked for.
@@ -111,8 +131,7 @@ impl Rows {
                 self.count_mended(&measured, lines);
                 self.tally.rows_replaced += u64::from(is_bad);
                 self.tally.rows_mended += u64::from(is_mended);
-                out.text.extend_from_slice(session.row());
-                Ok(())
+                session.hand_on(out)
             }
             Verdict::Filtered => {
                 let measured = self.measure(record.len(), 0);

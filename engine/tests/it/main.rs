@@ -7,10 +7,13 @@ mod against_python;
 mod corpus;
 mod dialects;
 mod encodings;
+mod foreign;
 mod formats;
 mod gzip;
 mod harness;
 mod limits;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod properties;
 mod recipes;
 mod replay;

@@ -14,7 +14,7 @@ fn recipe(written: Value) -> Recipe {
     Recipe::new(&file, None).unwrap()
 }
 
-fn options(written: Value) -> Options {
+pub(crate) fn options(written: Value) -> Options {
     let mut options =
         Options { mask_key: Some(MaskKey::new(b"sixteen bytes or more").unwrap()), ..Options::default() };
     recipe(written).apply(&mut options);
@@ -22,7 +22,7 @@ fn options(written: Value) -> Options {
     options
 }
 
-fn ran(input: &str, written: Value) -> Ran {
+pub(crate) fn ran(input: &str, written: Value) -> Ran {
     run_chunked(input.as_bytes(), &[], &options(written)).unwrap()
 }
 
@@ -30,7 +30,7 @@ fn output(ran: &Ran) -> &str {
     std::str::from_utf8(&ran.output).unwrap()
 }
 
-fn reasons(ran: &Ran) -> Vec<(u64, Option<&str>, &str)> {
+pub(crate) fn reasons(ran: &Ran) -> Vec<(u64, Option<&str>, &str)> {
     let told = |reject: &'_ Value| reject["line"].as_u64().unwrap();
     ran.rejects
         .iter()
@@ -190,6 +190,10 @@ fn outputs_are_named_after_their_format() {
         name(json!({ "output": { "format": "tsv", "compression": "gzip" } }), "in/A.TXT"),
         "in/A.tsv.gz"
     );
+    if cfg!(feature = "parquet") {
+        let written = json!({ "output": { "format": "parquet", "compression": "gzip" } });
+        assert_eq!(name(written, "in/a.csv.gz"), "in/a.parquet");
+    }
     assert_eq!(name(json!({ "output": { "compression": "zstd" } }), "in/.csv"), "in/.csv.csv.zst");
 }
 
@@ -227,6 +231,16 @@ fn what_makes_no_sense_is_refused_with_its_place() {
     assert_eq!(wrong(json!({ "output": { "format": "ndjson", "delimiter": ";" } })), ["/output/delimiter"]);
     assert_eq!(wrong(json!({ "cast": ["a"], "schema": { "fields": [] } })), ["/cast/0"]);
     assert_eq!(wrong(json!({ "on_violation": "warn" })), ["/on_violation"]);
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_refuses_a_recipe_for_it() {
+    let file: RecipeFile =
+        serde_json::from_value(json!({ "match": "**", "output": { "format": "parquet" } })).unwrap();
+    let faults = Recipe::new(&file, None).unwrap_err();
+    assert_eq!(faults[0].pointer, "/output/format");
+    assert!(faults[0].message.contains("cargo feature"), "{}", faults[0].message);
 }
 
 proptest! {

@@ -62,6 +62,18 @@ ROLES = [
         "DeadLetterQueue.Arn", "EventQueue.Arn", "roles_hold_exactly_what_is_needed", "may sqs:SendMessage",
     ),
     Mutant(
+        "with recipes, every object may be read", YML, "- Sid: ReadRecipes",
+        "s3:::${Recipes}/*", "s3:::*", "roles_hold_exactly_what_is_needed", "may s3:GetObject",
+    ),
+    Mutant(
+        "with recipes, no pointer is told from forbidden", YML, "- Sid: TellNoRecipesFromForbidden",
+        "Action: s3:ListBucket", "Action: s3:GetObject", "roles_hold_exactly_what_is_needed", "lacks s3:ListBucket",
+    ),
+    Mutant(
+        "with a key for masks, every secret may be read", YML, "- Sid: Mask\n",
+        "!Ref MaskKeyArn", "'*'", "roles_hold_exactly_what_is_needed", "may secretsmanager:GetSecretValue on *",
+    ),
+    Mutant(
         "with notifications, every object may be read", YML, "- Sid: ReadNotifications",
         "s3:::${Notifications}", "s3:::*", "roles_hold_exactly_what_is_needed", "may s3:GetObject",
     ),

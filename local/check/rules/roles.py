@@ -75,6 +75,19 @@ NOTIFICATIONS = {
     "HasNotificationBuses": Right("tells buses", "events:PutEvents", listed("NotificationBuses")),
 }
 
+# Rights that the processor has only where a parameter names what they are for.
+RECIPES = {
+    "HasRecipes": [
+        Right("reads published recipes", "s3:GetObject", ["arn:${AWS::Partition}:s3:::${Recipes}/*"]),
+        Right(
+            "no recipes yet is another thing than no right to read them",
+            "s3:ListBucket",
+            ["arn:${AWS::Partition}:s3:::" + text({"Fn::Select": [0, {"Fn::Split": ["/", {"Ref": "Recipes"}]}]})],
+        ),
+    ],
+    "HasMaskKey": [Right("masks by a key", "secretsmanager:GetSecretValue", ["${MaskKeyArn}"])],
+}
+
 WITH_KEY = Right(
     "what it reads and writes is under the key",
     "kms:GenerateDataKey kms:Decrypt",
@@ -147,6 +160,8 @@ def _needed(template, role, rights):
         yield WITHOUT_KEY
     if template.holds("InVpc"):
         yield IN_VPC
+    if role == "ProcessorRole":
+        yield from (right for condition, rights in RECIPES.items() if template.holds(condition) for right in rights)
     if role == "ConsumerRole":
         yield from (right for condition, right in NOTIFICATIONS.items() if template.holds(condition))
 

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use common::config::{DEFAULT_MAX_COMPRESSION_RATIO, environment};
 use common::contract::{Failure, Output, Receipt, Source, Status};
 use common::store::checksum_base64;
-use engine::recipe::{MaskKey, Recipe};
+use engine::recipe::{FormatWord, MaskKey, Recipe};
 use engine::{Compression, EngineError, InflateLimits, Options, Summary, Told};
 use jiff::Timestamp;
 use processor::receipt;
@@ -246,6 +246,10 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
     };
     recipe.apply(&mut options);
     if args.output_compression.is_some() {
+        if recipe.format == FormatWord::Parquet {
+            let what = "--output-compression is of text: Parquet is compressed inside, as the recipe's `output` says";
+            return Err(UsageError(what.into()).into());
+        }
         options.output_compression = Some(compression(args));
     }
     options.told = args.dialect.over(options.told);
@@ -368,6 +372,55 @@ mod tests {
         ] {
             assert_eq!(compression(&args(line)), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn flags_and_a_recipes_keys_say_the_same() {
+        let flags = "a.csv --delimiter ; --quote none --escape backslash --encoding latin1 --terminator crlf \
+                     --header-lines 0 --preamble-lines 2 --footnote-lines 1 --comment # --ragged pad,truncate-empty \
+                     --invalid-bytes replace --nul-bytes remove --stray-quotes repair --on-runaway-quote fail \
+                     --max-record-bytes 2MiB --max-rejects 5% --trim --neutralize-formulas --profile";
+        let keys = serde_json::json!({
+            "match": "**",
+            "delimiter": ";",
+            "quote": "none",
+            "escape": "backslash",
+            "encoding": "latin1",
+            "terminator": "crlf",
+            "header_lines": 0,
+            "preamble_lines": 2,
+            "footnote_lines": 1,
+            "comment": "#",
+            "ragged": ["pad", "truncate-empty"],
+            "invalid_bytes": "replace",
+            "nul_bytes": "remove",
+            "stray_quotes": "repair",
+            "on_runaway_quote": "fail",
+            "max_record_bytes": "2MiB",
+            "max_rejects": "5%",
+            "trim": true,
+            "neutralize_formulas": true,
+            "profile": true,
+        });
+        let recipe = Recipe::new(&serde_json::from_value(keys).unwrap(), None).unwrap();
+        let said = |line: &str, recipe: &Recipe| {
+            let options = options(&args(line), recipe).unwrap();
+            (options.told, options.policies, options.max_record_bytes, options.profile)
+        };
+        let by_flags = said(flags, &Recipe::default());
+        assert_eq!(by_flags, said("a.csv", &recipe));
+        assert_ne!(by_flags, said("a.csv", &Recipe::default()));
+        assert!(!said("a.csv --no-profile", &recipe).3);
+    }
+
+    #[test]
+    fn parquet_is_not_compressed_once_more() {
+        let recipe =
+            Recipe { format: FormatWord::Parquet, compression: Some(Compression::None), ..Recipe::default() };
+        let refused = options(&args("a.csv -o b.parquet --output-compression gzip"), &recipe).unwrap_err();
+        assert!(refused.is::<UsageError>(), "{refused}");
+        let taken = options(&args("a.csv -o b.gz"), &recipe).unwrap();
+        assert_eq!(taken.output_compression, Some(Compression::None));
     }
 
     #[test]

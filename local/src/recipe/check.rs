@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use processor::recipes::{RecipeSet, RecipesError};
 
+use super::paths;
 use crate::ending::Ending;
 use crate::terminal::Terminal;
 
@@ -20,14 +21,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
-    let mut paths = Vec::new();
-    for path in &args.files {
-        if path.is_dir() {
-            paths.extend(RecipeSet::files_of(path)?);
-        } else {
-            paths.push(path.clone());
-        }
-    }
+    let paths = paths(&args.files)?;
     let faults = match RecipeSet::of_files(&paths) {
         Ok(_) => Vec::new(),
         Err(RecipesError::Faults(faults)) => faults.0,

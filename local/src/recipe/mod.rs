@@ -2,8 +2,12 @@
 
 mod check;
 mod init;
+mod push;
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use processor::recipes::{RecipeSet, RecipesError};
 
 use crate::ending::Ending;
 use crate::terminal::Terminal;
@@ -14,6 +18,7 @@ Examples:
   penstock recipe check orders.yml --json         the same, for programs
   penstock recipe init orders.csv > orders.yml     a recipe to begin with
   penstock process orders.csv --recipe orders.yml what a recipe makes of a file
+  penstock recipe push recipes/ --to s3://conf/recipes
   penstock recipe schema > recipe.schema.json     for completion in an editor
 
 Every key is explained in docs/recipes.md.
@@ -33,6 +38,8 @@ enum Command {
     Check(check::Args),
     /// Write a recipe for files like this one, with the types that its values seem to have
     Init(init::Args),
+    /// Bring recipes into force under an s3:// prefix, if all of them are right
+    Push(push::Args),
     /// Print the JSON Schema of a recipe, for editors
     Schema,
 }
@@ -42,10 +49,24 @@ pub(crate) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
     match &args.command {
         Command::Check(args) => check::run(args, terminal),
         Command::Init(args) => init::run(args, terminal).await,
+        Command::Push(args) => push::run(args, terminal).await,
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&engine::recipe::json_schema());
             terminal.print(&schema.context("write the schema")?)?;
             Ok(Ending::Done)
         }
     }
+}
+
+/// Recipes, and those of folders.
+fn paths(given: &[PathBuf]) -> Result<Vec<PathBuf>, RecipesError> {
+    let mut paths = Vec::new();
+    for path in given {
+        if path.is_dir() {
+            paths.extend(RecipeSet::files_of(path)?);
+        } else {
+            paths.push(path.clone());
+        }
+    }
+    Ok(paths)
 }

@@ -18,7 +18,7 @@ const CODE_BUCKET: &str = "penstock-code";
 /// The template's key there: a request itself may hold no more than 51,200 bytes of one.
 const TEMPLATE_KEY: &str = "template.json";
 /// The stack's name, as `osls` would name it.
-const STACK_NAME: &str = "penstock-dev";
+pub const STACK_NAME: &str = "penstock-dev";
 /// MiniStack takes less than a second.
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
 

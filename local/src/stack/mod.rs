@@ -27,7 +27,7 @@ use common::config::environment;
 use common::trace::Destination;
 
 pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
-pub use deploy::Outputs;
+pub use deploy::{Outputs, STACK_NAME};
 pub use group::Group;
 pub use python::Pinned;
 pub use server::{ACCOUNT, Detached, REGION};

@@ -2,10 +2,11 @@
 //!
 //! - `set`: recipes that hold together: each makes sense, and no key is two recipes' alike.
 //! - `load`: one recipe's text into what the engine does by it.
-//! - `published`: recipes under an `s3://` prefix, behind a pointer.
+//! - `published`: recipes under an `s3://` prefix, behind a pointer; `push`: how they come there.
 
 mod load;
 mod published;
+mod push;
 mod set;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub use load::{Loaded, NamedText, load, load_file};
 pub use published::{POINTER, Pointer, PublishedFile, object_name};
+pub use push::{Push, Pushed};
 pub use set::RecipeSet;
 
 use crate::recipes::published::Published;
@@ -39,13 +41,29 @@ pub enum RecipesError {
     #[error("the recipes are not usable:\n{0}")]
     Faults(#[from] Faults),
     /// The key is none.
-    #[error("MASK_KEY is malformed: {0}")]
+    #[error("the mask key is malformed: {0}")]
     MaskKey(String),
+    /// The key can't be had.
+    #[error(transparent)]
+    Secret(#[from] common::secrets::SecretError),
     /// A recipe masks by a key, and there is none.
-    #[error("the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY")]
+    #[error(
+        "the recipe `{recipe}` masks by `hash` or `tokenise`, and there is no key: set MASK_KEY_ARN, or MASK_KEY"
+    )]
     NoMaskKey {
         /// The recipe.
         recipe: String,
+    },
+    /// Recipes that are right can't lie beside each other under a prefix.
+    #[error("the recipes can't be published: {0}")]
+    Unpublishable(String),
+    /// Others were published while these were.
+    #[error(
+        "{pointer} was changed meanwhile by somebody else, and is as they left it: look at theirs, and push again"
+    )]
+    Overtaken {
+        /// The pointer.
+        pointer: common::contract::ObjectRef,
     },
     /// The bucket failed.
     #[error(transparent)]

@@ -17,7 +17,7 @@ use super::{RecipeSet, RecipesError};
 pub const POINTER: &str = "current.json";
 
 /// The largest file that is read, as for any recipe.
-const MAX_BYTES: u64 = 256 * 1024;
+pub(super) const MAX_BYTES: u64 = 256 * 1024;
 
 /// Which files are in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

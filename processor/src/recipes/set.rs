@@ -126,10 +126,16 @@ impl RecipeSet {
 
     /// Whether those that mask by a key have one.
     pub(super) fn check_key(&self, has_mask_key: bool) -> Result<(), RecipesError> {
-        match self.recipes.iter().find(|loaded| !has_mask_key && loaded.recipe.needs_mask_key()) {
-            Some(loaded) => Err(RecipesError::NoMaskKey { recipe: loaded.reference.name.clone() }),
-            None => Ok(()),
+        match self.masking().next() {
+            Some(recipe) if !has_mask_key => Err(RecipesError::NoMaskKey { recipe: recipe.to_owned() }),
+            _ => Ok(()),
         }
+    }
+
+    /// The names of those that mask by a key.
+    pub(super) fn masking(&self) -> impl Iterator<Item = &str> {
+        let masking = self.recipes.iter().filter(|loaded| loaded.recipe.needs_mask_key());
+        masking.map(|loaded| loaded.reference.name.as_str())
     }
 
     /// Their names.

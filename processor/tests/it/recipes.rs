@@ -1,14 +1,17 @@
 //! Recipes: the documents', the examples, and those that the function reads.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use common::config::RecipesPlace;
+use common::config::{ProcessorConfig, RecipesPlace};
 use common::contract::{ObjectRef, Status, hex};
-use common::store::{Condition, NewObject, Payload, Store as _};
-use engine::recipe::MaskKey;
+use common::secrets::MemorySecrets;
+use common::store::{Condition, Fault, FaultyStore, NewObject, Operation, Payload, Store as _};
+use engine::recipe::{FormatWord, MaskKey};
 use engine::{Compression, Options};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use processor::recipes::{
-    POINTER, Pointer, PublishedFile, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
+    POINTER, Pointer, PublishedFile, Push, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +25,7 @@ fn key() -> MaskKey {
     MaskKey::new(b"sixteen bytes or more").unwrap()
 }
 
-/// What a recipe makes of a text: the output, and a line for each rejected row.
+/// What a recipe makes of a text: the output, as its reader shows it where it is Parquet, and a line for each rejected row.
 async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String) {
     let mut options = Options::default();
     recipe.apply(&mut options);
@@ -37,7 +40,18 @@ async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String)
         format!("line {}{column}: {}\n", reject["line"], reject["reason"].as_str().unwrap())
     };
     let rejected = rejects.split_inclusive(|byte| *byte == b'\n').map(told).collect();
-    (String::from_utf8(output).unwrap(), rejected)
+    let output = match recipe.format {
+        FormatWord::Parquet => {
+            let file = SerializedFileReader::new(bytes::Bytes::from(output)).unwrap();
+            let mut shown = String::new();
+            for row in file.get_row_iter(None).unwrap() {
+                writeln!(shown, "{}", row.unwrap()).unwrap();
+            }
+            shown
+        }
+        _ => String::from_utf8(output).unwrap(),
+    };
+    (output, rejected)
 }
 
 /// The fenced blocks of a document: what is said behind the fence, and the text.
@@ -199,6 +213,139 @@ async fn published_recipes_come_into_force_as_a_whole_or_not_at_all() {
     publish(&world, &[("b.yml", "match: a*\n")], None).await;
     later().await;
     assert_eq!(name("a1"), "b");
+}
+
+/// A folder of these files, for as long as it is held.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn of(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("penstock-{name}-{}", std::process::id()));
+        for (file, text) in files {
+            let path = folder.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn push(&self) -> Result<Push, RecipesError> {
+        Push::of_files(&RecipeSet::files_of(&self.0).unwrap())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap_or_default();
+    }
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_in_force_with_what_it_names() {
+    let world = World::direct();
+    let store = &*world.memory;
+    let schema = r#"{ "fields": [{ "name": "a", "type": "integer" }] }"#;
+    let first = Folder::of(
+        "push-first",
+        &[
+            ("a.yml", "match: a*\nschema: s.json\n"),
+            ("s.json", schema),
+            ("b.yml", "match: b*\nmask: { x: hash }\n"),
+        ],
+    );
+    let push = first.push().unwrap();
+    assert_eq!(push.masking(), ["b"]);
+    let pushed = push.publish(store, OUT, "recipes/").await.unwrap();
+    assert_eq!(pushed.changed, ["a.yml", "b.yml", "s.json"]);
+    let place = RecipesPlace::Published { bucket: OUT.into(), prefix: "recipes/".into() };
+    let recipes = Recipes::open(&place, store, true).await.unwrap();
+    let hash = |key: &str| recipes.choose(key).reference.sha256.clone();
+    assert_eq!(hash("a1"), load_file(&first.0.join("a.yml")).unwrap().reference.sha256);
+    // The same once more changes nothing; without `b.yml` it is out of force, and its object stays.
+    assert_eq!(first.push().unwrap().publish(store, OUT, "recipes/").await.unwrap().changed, [""; 0]);
+    std::fs::remove_file(first.0.join("b.yml")).unwrap();
+    let fewer = first.push().unwrap().publish(store, OUT, "recipes/").await.unwrap();
+    assert_eq!(fewer.changed, ["b.yml"]);
+    let recipes = Recipes::open(&place, store, false).await.unwrap();
+    assert_eq!(recipes.choose("b1").reference.name, "default");
+    assert_eq!(world.memory.keys(OUT, "recipes/").iter().filter(|key| key.ends_with("/b.yml")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
+    let wrong = Folder::of(
+        "push-wrong",
+        &[("a.yml", "match: a*\nselct: [a]\n"), ("b.yml", "match: b*\nschema: s.json\n")],
+    );
+    let RecipesError::Faults(faults) = wrong.push().unwrap_err() else { panic!("faults are wanted") };
+    assert_eq!(faults.0.len(), 2, "{faults}");
+    let twins = Folder::of(
+        "push-twins",
+        &[
+            ("one/a.yml", "match: a*\nschema: s.json\n"),
+            ("one/s.json", "{\"fields\": []}"),
+            ("other/b.yml", "match: b*\nschema: s.json\n"),
+            ("other/s.json", "{\"fields\": [{\"name\": \"x\"}]}"),
+        ],
+    );
+    let paths = [twins.0.join("one/a.yml"), twins.0.join("other/b.yml")];
+    assert!(
+        matches!(Push::of_files(&paths), Err(RecipesError::Unpublishable(what)) if what.contains("s.json"))
+    );
+
+    // Somebody else's pointer comes between the look at it and the write.
+    let world = World::direct();
+    let ours = Folder::of("push-ours", &[("a.yml", "match: a*\n")]);
+    let theirs = Folder::of("push-theirs", &[("b.yml", "match: b*\n")]);
+    let slow = FaultyStore::new(world.memory.clone());
+    slow.plan(Operation::Put, Fault::Late(std::time::Duration::from_secs(1)));
+    let (overtaken, pushed) = tokio::join!(
+        ours.push().unwrap().publish(&slow, OUT, "recipes/"),
+        theirs.push().unwrap().publish(&*world.memory, OUT, "recipes/"),
+    );
+    assert!(matches!(overtaken, Err(RecipesError::Overtaken { .. })), "{overtaken:?}");
+    let pointer: Pointer = serde_json::from_slice(&world.read("recipes/current.json").unwrap()).unwrap();
+    assert_eq!(pointer, pushed.unwrap().pointer);
+}
+
+#[tokio::test]
+async fn the_mask_key_comes_from_secrets_manager() {
+    const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mask-AbCdEf";
+    let folder = Folder::of("mask-key", &[("a.yml", "match: '*'\nmask: { x: hash }\n")]);
+    let config = |vars: &[(&str, &str)]| {
+        let place = folder.0.display().to_string();
+        let base = [
+            ("OUTPUT_BUCKET", OUT),
+            ("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:events"),
+            ("RECIPES", place.as_str()),
+        ];
+        let found = |name: &str| base.iter().chain(vars).find(|(key, _)| *key == name);
+        ProcessorConfig::from_lookup(|name| found(name).map(|(_, value)| (*value).to_owned())).unwrap()
+    };
+    let secrets = |text: &str| MemorySecrets([(ARN.to_owned(), text.to_owned())].into());
+    let started = async |vars: &[(&str, &str)], secrets: MemorySecrets| {
+        World::direct().processor.with_recipes(&config(vars), &secrets).await
+    };
+    let key = "sixteen bytes or more";
+    let mut outputs = Vec::new();
+    for vars in [[("MASK_KEY_ARN", ARN)], [("MASK_KEY", key)]] {
+        let mut world = World::direct();
+        world.processor = world.processor.with_recipes(&config(&vars), &secrets(key)).await.unwrap();
+        let event = world.upload("x.csv", b"x\nsecret\n", "01").await;
+        world.handle(&event).await.unwrap();
+        outputs.push(world.read("clean/x.csv").unwrap());
+    }
+    assert!(outputs[0].len() > 64 && outputs[0] == outputs[1], "{outputs:?}");
+    let error = |started: Result<_, RecipesError>| started.err().unwrap().to_string();
+    assert!(
+        error(started(&[("MASK_KEY_ARN", ARN)], MemorySecrets::default()).await)
+            .starts_with("get secret arn:")
+    );
+    assert!(
+        error(started(&[("MASK_KEY_ARN", ARN)], secrets("short")).await)
+            .starts_with("the mask key is malformed")
+    );
+    assert!(error(started(&[], secrets(key)).await).contains("set MASK_KEY_ARN"));
 }
 
 #[tokio::test]

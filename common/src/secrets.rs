@@ -21,7 +21,8 @@ pub struct SecretError {
 }
 
 impl SecretError {
-    pub(crate) fn new(name: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// Says which, and why.
+    pub fn new(name: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { name: name.to_owned(), source: source.into() }
     }
 }
@@ -40,9 +41,9 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// Asks through `client`.
-    pub fn new(client: aws_sdk_secretsmanager::Client) -> Self {
-        Self { client, kept: Mutex::default() }
+    /// Asks as this configuration says.
+    pub fn new(sdk: &aws_config::SdkConfig) -> Self {
+        Self { client: aws_sdk_secretsmanager::Client::new(sdk), kept: Mutex::default() }
     }
 
     fn kept(&self, name: &str) -> Option<String> {
