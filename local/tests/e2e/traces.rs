@@ -206,7 +206,11 @@ pub(crate) fn latency(system: &System) -> Option<String> {
         ours.next().filter(|_| ours.next().is_none())
     };
     let (mut work, mut way) = (Vec::new(), Vec::new());
-    for begun in spans.iter().filter(|span| span.attribute("penstock.outcome") == "processed") {
+    // The processor's span of a file has the same outcome.
+    let is_done = |span: &&ReceivedSpan| {
+        span.name.starts_with("process ") && span.attribute("penstock.outcome") == "processed"
+    };
+    for begun in spans.iter().filter(is_done) {
         let trace_id = begun.trace_id.as_str();
         let (Some(published), Some(_), Some(entry)) =
             (named(trace_id, "publish "), named(trace_id, "process "), named(trace_id, "catalogue"))
