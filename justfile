@@ -40,6 +40,7 @@ test:
 e2e:
     cargo test --release -p local --test e2e
     cargo test --release -p local --test e2e -- --udp traces sample repeated
+    cargo test --release -p loadtest --test e2e
 
 # S3, SNS and SQS by a second opinion: the same code against LocalStack
 second-opinion *ARGS:
@@ -66,6 +67,7 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p local --test e2e --test localstack -- -D warnings
+    cargo clippy -p loadtest --test e2e -- -D warnings
     cargo clippy --workspace --test reference -- -D warnings
 
 # The API's documentation builds

@@ -110,6 +110,10 @@ fn contradiction(event: &FileEvent, receipt: &Receipt) -> Option<String> {
     // the object itself.
     let content = |output: &Output| (output.key.clone(), output.size, output.checksum_crc64nvme.clone());
     let listed = said.outputs.iter().map(content).eq(receipt.outputs.iter().map(content));
+    let set_aside = |rejects: &Rejects| {
+        (rejects.key.clone(), rejects.by_reason.clone(), rejects.size, rejects.checksum_crc64nvme.clone())
+    };
+    let rejects = said.rejects.as_ref().map(set_aside) == receipt.rejects.as_ref().map(set_aside);
     if receipt.timing.finished_at != said.timing.finished_at {
         Some("the receipt and the event differ in their time".into())
     } else if receipt.status != said.status {
@@ -119,6 +123,8 @@ fn contradiction(event: &FileEvent, receipt: &Receipt) -> Option<String> {
     } else if receipt.outputs.len() as u64 != event.data.outputs_total || !(listed || said.outputs.is_empty())
     {
         Some("the receipt and the event name different outputs".into())
+    } else if !rejects {
+        Some("the receipt and the event name different rejects".into())
     } else if receipt.status == Status::Processed && !receipt.adds_up() {
         // A failed file's sums end where it failed.
         Some("the receipt's sums don't add up".into())
@@ -127,72 +133,80 @@ fn contradiction(event: &FileEvent, receipt: &Receipt) -> Option<String> {
     }
 }
 
+/// What a receipt says of an object.
+struct Told<'a> {
+    object: ObjectRef,
+    etag: &'a str,
+    size: u64,
+    checksum: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn of_output(output: &'a Output) -> Self {
+        let object = ObjectRef::new(&output.bucket, &output.key);
+        Self { object, etag: &output.etag, size: output.size, checksum: &output.checksum_crc64nvme }
+    }
+
+    /// Nothing where it says too little; the processor says all of it.
+    fn of_rejects(rejects: &'a Rejects) -> Option<Self> {
+        Some(Self {
+            object: ObjectRef::new(&rejects.bucket, &rejects.key),
+            etag: rejects.etag.as_deref()?,
+            size: rejects.size?,
+            checksum: rejects.checksum_crc64nvme.as_deref()?,
+        })
+    }
+}
+
 /// The first of the receipt's objects that is not as the receipt says. A failed file has none to look at.
 async fn first_difference(store: &dyn Store, receipt: &Receipt) -> Result<Option<Difference>, MessageError> {
     if receipt.status == Status::Failed {
         return Ok(None);
     }
-    let outputs = futures::stream::iter(receipt.outputs.iter().map(|output| async move {
-        let object = ObjectRef::new(&output.bucket, &output.key);
-        Ok::<_, MessageError>(difference(
-            output,
-            &object,
-            store.head(&object).await?.as_ref(),
-            &receipt.source,
-            &receipt.event_id,
-        ))
+    let mut told: Vec<Told<'_>> = receipt.outputs.iter().map(Told::of_output).collect();
+    if let Some(rejects) = &receipt.rejects {
+        let Some(rejects) = Told::of_rejects(rejects) else {
+            let what =
+                "the receipt does not say how large its rejects are, or what their ETag and checksum is";
+            return Ok(Some(Difference { what: what.into(), replaced_by: None }));
+        };
+        told.push(rejects);
+    }
+    let looked = futures::stream::iter(told.iter().map(|told| async move {
+        let found = store.head(&told.object).await?;
+        Ok::<_, MessageError>(difference(told, found.as_ref(), &receipt.source, &receipt.event_id))
     }));
-    let outputs = outputs.buffered(HEADS_IN_FLIGHT).try_filter_map(async |difference| Ok(difference));
-    let mut outputs = std::pin::pin!(outputs);
-    if let Some(difference) = outputs.try_next().await? {
-        return Ok(Some(difference));
-    }
-    let Some(rejects) = &receipt.rejects else { return Ok(None) };
-    let object = ObjectRef::new(&rejects.bucket, &rejects.key);
-    let what = rejects_difference(rejects, &object, store.head(&object).await?.as_ref());
-    Ok(what.map(|what| Difference { what, replaced_by: None }))
-}
-
-/// The rejects' key has the event's id, so whoever writes them writes the same bytes; how they were uploaded may differ.
-fn rejects_difference(rejects: &Rejects, object: &ObjectRef, found: Option<&ObjectMeta>) -> Option<String> {
-    let Some(found) = found else { return Some(format!("{object} does not exist")) };
-    let size = rejects.size.filter(|size| *size != found.size);
-    let checksums = rejects.checksum_crc64nvme.as_ref().zip(found.checksum_crc64nvme.as_ref());
-    match (size, checksums) {
-        (Some(size), _) => Some(format!("{object} has {} bytes instead of {size}", found.size)),
-        (None, Some((told, stored))) if told != stored => {
-            Some(format!("{object} has the checksum {stored} instead of {told}"))
-        }
-        _ => None,
-    }
+    let differences = looked.buffered(HEADS_IN_FLIGHT).try_filter_map(async |difference| Ok(difference));
+    std::pin::pin!(differences).try_next().await
 }
 
 fn difference(
-    output: &Output,
-    object: &ObjectRef,
+    told: &Told<'_>,
     found: Option<&ObjectMeta>,
     source: &Source,
     event_id: &str,
 ) -> Option<Difference> {
+    let Told { object, etag, size, checksum } = told;
     let Some(found) = found else {
         return Some(Difference { what: format!("{object} does not exist"), replaced_by: None });
     };
-    let checksum = found.checksum_crc64nvme.as_ref();
-    let what = if found.size != output.size {
-        format!("{object} has {} bytes instead of {}", found.size, output.size)
-    } else if let Some(checksum) = checksum.filter(|checksum| **checksum != output.checksum_crc64nvme) {
-        format!("{object} has the checksum {checksum} instead of {}", output.checksum_crc64nvme)
-    } else if found.etag != output.etag {
-        format!("{object} has the ETag {} instead of {}", found.etag, output.etag)
-    } else if let Some(version) =
-        found.metadata.get(META_SOURCE_VERSION).filter(|version| *version != source.version())
-    {
+    let stored = found.checksum_crc64nvme.as_deref();
+    let version = found.metadata.get(META_SOURCE_VERSION).map(String::as_str);
+    let what = if found.size != *size {
+        format!("{object} has {} bytes instead of {size}", found.size)
+    } else if let Some(stored) = stored.filter(|stored| stored != checksum) {
+        format!("{object} has the checksum {stored} instead of {checksum}")
+    } else if found.etag != *etag {
+        format!("{object} has the ETag {} instead of {etag}", found.etag)
+    } else if version == Some(source.version()) {
+        return None;
+    } else if let Some(version) = version {
         format!("{object} was made from the source's version {version} instead of {}", source.version())
     } else {
-        return None;
+        format!("{object} does not say which version of the source it was made from")
     };
     // Another event's, or a twin's of this very event: the same bytes, uploaded once more.
-    let same_bytes = found.size == output.size && checksum == Some(&output.checksum_crc64nvme);
+    let same_bytes = found.size == *size && stored == Some(*checksum);
     let replaced_by = found.metadata.get(META_EVENT_ID).filter(|id| *id != event_id || same_bytes).cloned();
     Some(Difference { what, replaced_by })
 }
@@ -219,7 +233,7 @@ mod tests {
             etag: "e".into(),
             size: 10,
             version_id: None,
-            metadata: BTreeMap::new(),
+            metadata: BTreeMap::from([(META_SOURCE_VERSION.to_owned(), "v1".to_owned())]),
             checksum_crc64nvme: Some("c".into()),
         }
     }
@@ -236,7 +250,7 @@ mod tests {
     }
 
     fn compared(found: Option<&ObjectMeta>) -> Option<Difference> {
-        difference(&output(), &ObjectRef::new("out", "clean/a.csv"), found, &source(), "ours")
+        difference(&Told::of_output(&output()), found, &source(), "ours")
     }
 
     fn made_from(version: &str) -> ObjectMeta {
@@ -248,7 +262,6 @@ mod tests {
     fn every_difference_is_named() {
         assert_eq!(compared(Some(&meta())), None);
         assert_eq!(compared(Some(&ObjectMeta { checksum_crc64nvme: None, ..meta() })), None);
-        assert_eq!(compared(Some(&made_from("v1"))), None);
         let cases = [
             (None, "does not exist"),
             (Some(ObjectMeta { size: 9, ..meta() }), "has 9 bytes instead of 10"),
@@ -258,6 +271,10 @@ mod tests {
             ),
             (Some(ObjectMeta { etag: "f".into(), ..meta() }), "has the ETag f instead of e"),
             (Some(made_from("v2")), "was made from the source's version v2 instead of v1"),
+            (
+                Some(ObjectMeta { metadata: BTreeMap::new(), ..meta() }),
+                "does not say which version of the source it was made from",
+            ),
         ];
         for (found, says) in cases {
             let what = compared(found.as_ref()).unwrap().what;
@@ -282,27 +299,28 @@ mod tests {
     }
 
     #[test]
-    fn rejects_are_held_to_what_the_receipt_says_of_them() {
+    fn a_receipt_says_all_of_its_rejects_or_nothing() {
         let told = Rejects {
             bucket: "out".into(),
             key: "rejects/a".into(),
             by_reason: BTreeMap::new(),
+            etag: Some("e".into()),
             size: Some(10),
             checksum_crc64nvme: Some("c".into()),
         };
-        let untold = Rejects { size: None, checksum_crc64nvme: None, ..told.clone() };
-        let object = ObjectRef::new("out", "rejects/a");
-        let compared = |rejects, found: Option<ObjectMeta>| {
-            rejects_difference(rejects, &object, found.as_ref())
-                .map(|what| what.replace("s3://out/rejects/a ", ""))
+        let found = |meta: &ObjectMeta| {
+            difference(&Told::of_rejects(&told).unwrap(), Some(meta), &source(), "ours")
+                .map(|found| found.what)
         };
+        assert_eq!(found(&meta()), None);
         let uploaded_again = ObjectMeta { etag: "f".into(), ..meta() };
-        let (shorter, other) =
-            (ObjectMeta { size: 9, ..meta() }, ObjectMeta { checksum_crc64nvme: Some("d".into()), ..meta() });
-        assert_eq!(compared(&told, Some(uploaded_again)), None);
-        assert_eq!(compared(&untold, Some(shorter.clone())), None);
-        assert_eq!(compared(&untold, None).as_deref(), Some("does not exist"));
-        assert_eq!(compared(&told, Some(shorter)).as_deref(), Some("has 9 bytes instead of 10"));
-        assert_eq!(compared(&told, Some(other)).as_deref(), Some("has the checksum d instead of c"));
+        assert_eq!(found(&uploaded_again).unwrap(), "s3://out/rejects/a has the ETag f instead of e");
+        for untold in [
+            Rejects { etag: None, ..told.clone() },
+            Rejects { size: None, ..told.clone() },
+            Rejects { checksum_crc64nvme: None, ..told.clone() },
+        ] {
+            assert!(Told::of_rejects(&untold).is_none());
+        }
     }
 }

@@ -24,8 +24,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Takes a header line; a column's names of several lines have a space between them.
-    pub(crate) fn add<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) {
+    /// Takes a header line; a column's names of several lines have a space between them. A rule below names is none.
+    pub(crate) fn add<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]> + Clone) {
+        if !self.names.is_empty() && is_rule(fields.clone()) {
+            return;
+        }
         for (at, field) in fields.enumerate() {
             match self.names.get_mut(at) {
                 None => self.names.push(field.to_vec()),
@@ -61,6 +64,20 @@ impl Header {
 /// Names for columns that have none.
 pub(crate) fn generated(width: usize) -> Vec<Vec<u8>> {
     (1..=width).map(|column| format!("column_{column}").into_bytes()).collect()
+}
+
+/// Whether a line's fields draw a line below names: `--,-----`, `:---|===`.
+pub(crate) fn is_rule<'a>(fields: impl Iterator<Item = &'a [u8]>) -> bool {
+    // One or two of them mean that there is no value.
+    const MIN_LENGTH: usize = 3;
+    let mut longest = 0;
+    for field in fields.map(<[u8]>::trim_ascii) {
+        if !field.iter().all(|byte| matches!(byte, b'-' | b'=' | b':' | b'+')) {
+            return false;
+        }
+        longest = longest.max(field.len());
+    }
+    longest >= MIN_LENGTH
 }
 
 fn is_empty(name: &[u8]) -> bool {
@@ -178,6 +195,14 @@ mod tests {
     fn several_lines_are_joined() {
         let lines: &[&[&str]] = &[&["size", "", "name"], &["m", "kg"]];
         assert_eq!(names(lines, None), (strings(&["size m", "kg", "name"]), vec![]));
+    }
+
+    #[test]
+    fn a_rule_below_names_is_none_of_them() {
+        let lines: &[&[&str]] = &[&["id", "name"], &["--", "----"]];
+        assert_eq!(names(lines, None), (strings(&["id", "name"]), vec![]));
+        let lines: &[&[&str]] = &[&["id", "name"], &["-", "--"]];
+        assert_eq!(names(lines, None), (strings(&["id -", "name --"]), vec![]));
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 #[path = "../checks/engine.rs"]
 mod engine_check;
+#[path = "../checks/packing.rs"]
+mod packing;
+#[path = "../checks/recipes.rs"]
+mod recipes;
 #[path = "../checks/running.rs"]
 mod running;
 

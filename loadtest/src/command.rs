@@ -5,35 +5,40 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use local::ending::exit_code;
 use local::terminal::Terminal;
 
 use crate::generate::command as generate;
 use crate::report::compare;
 use crate::report::document::Run;
+use crate::run::Ended;
 use crate::{report, rows, run, server, sim};
 
 const EXAMPLES: &str = "\
 Examples:
-  loadtest generate --size 100MB -o trips.csv         taxi trips as a file; generate --help tells of other kinds
-  loadtest expect --size 100MB                        what must become of them
-  loadtest run --files 20 --size 4MiB --report out.html
-                                           files through the whole system on this machine, and the page about it
+  loadtest run --report out.html           files through the whole system on this machine, and the page about it
   loadtest run --target sim --size 64GiB   one file of any size, in flat memory
   loadtest run --files 50 --chaos default  with faults: every row is accounted for all the same
-  loadtest report run.json > out.html      the page of a run that was kept as JSON
-  loadtest compare before.json after.json  what changed, and what of it is noise
+  loadtest run --json run.json             the run as JSON, for the next two
+  loadtest report run.json > out.html      its page
+  loadtest compare before.json after.json  what changed between two, and what of it is noise
+  loadtest generate --size 100MB -o trips.csv
+                                           taxi trips as a file; generate --help tells of other kinds
+  loadtest expect --size 100MB             what must become of them
   loadtest sim                             1 GiB of CSV through the processor, with its peak memory
   loadtest sim --size 64GiB                the same memory
   loadtest sim --shape wide --compression zstd
   loadtest sim --copy                      what a bare copy takes, to compare with
   loadtest sim --json | jq .peak_memory_bytes
 
-Exit codes: 0 every row accounted for, 1 not, 2 wrong usage.
+`loadtest COMMAND --help` tells of each command's options, with examples.
+
+Exit codes: 0 every row accounted for, 1 not, or the command failed, 2 wrong usage, 128 + n ended by signal n.
 NO_COLOR turns colours off.";
 
-/// Makes files of any size, and measures Penstock with them.
+/// Makes files of any size and dirt, sends them to Penstock, and accounts for every row.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -63,6 +68,14 @@ enum Command {
     },
     /// Send one computed file through the processor, against an S3 on this machine that needs no disk
     Sim(sim::Args),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  loadtest completions bash > ~/.local/share/bash-completion/completions/loadtest"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Write a file of the benchmarks' rows to standard output, as a single gzip member or zstd frame where compressed
     #[command(hide = true)]
     Rows(rows::Kind),
@@ -83,10 +96,15 @@ pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Generate(args) => quiet_pipe(Box::pin(generate::generate(&args)).await),
         Command::Expect(args) => quiet_pipe(Box::pin(generate::expect(&args)).await),
-        Command::Run(args) => Box::pin(run::run(&args, &terminal)).await,
+        Command::Run(args) => match Box::pin(run::run(&args, &terminal)).await {
+            // That has been told.
+            Ok(Ended::BrokenOff(interrupted)) => return interrupted.exit_code().into(),
+            ended => ended.map(|ended| ended == Ended::Clean),
+        },
         Command::Report { run } => print_page(&run, &terminal),
         Command::Compare { before, after } => print_comparison(&before, &after, &terminal),
         Command::Sim(args) => Box::pin(sim::run(&args)).await,
+        Command::Completions { shell } => complete(shell, &terminal),
         Command::Rows(kind) => quiet_pipe(
             rows::write(&kind, std::io::stdout().lock()).context("write to standard output").map(|()| true),
         ),
@@ -105,6 +123,12 @@ pub async fn run(cli: Cli) -> ExitCode {
             exit_code(&error)
         }
     }
+}
+
+fn complete(shell: Shell, terminal: &Terminal) -> anyhow::Result<bool> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "loadtest", &mut script);
+    terminal.print(String::from_utf8_lossy(&script).trim_end()).map(|()| true)
 }
 
 fn kept(path: &std::path::Path) -> anyhow::Result<Run> {
@@ -135,8 +159,6 @@ fn quiet_pipe(done: anyhow::Result<bool>) -> anyhow::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::ending::Ending;
 use crate::interrupt::{received, unless_interrupted};
-use crate::stack::{ACCESS_KEY, REGION, SECRET_KEY, Stack, StackOptions};
+use crate::stack::{ACCESS_KEY, REGION, SECRET_KEY, STACK_NAME, Stack, StackOptions};
 use crate::terminal::Terminal;
 use crate::trace;
 
@@ -108,6 +108,7 @@ pub(crate) fn directions(stack: &Stack) -> Vec<String> {
     let (input, output) = (&outputs.input_bucket, &outputs.output_bucket);
     vec![
         format!("endpoint       {}", stack.endpoint()),
+        format!("stack          {STACK_NAME}"),
         format!("input bucket   {input}"),
         format!("output bucket  {output}"),
         format!("log            {}", stack.log().display()),

@@ -75,9 +75,20 @@ pub(crate) fn clean_writer(
     ObjectWriter::new(store, NewObject { object, content_type, metadata }, plan)
 }
 
-/// The rejects' writer: its key has the event id, so twins write the same bytes to the same place.
-pub(crate) fn rejects_writer(store: Arc<dyn Store>, object: ObjectRef, plan: WritePlan) -> ObjectWriter {
-    let new = NewObject { object, content_type: "application/x-ndjson", metadata: BTreeMap::new() };
+/// The rejects' writer: its key has the event id, so twins write the same bytes to the same place. The sequencer is not in
+/// the metadata: a replay of the same event has none.
+pub(crate) fn rejects_writer(
+    store: Arc<dyn Store>,
+    object: ObjectRef,
+    source: &Source,
+    event_id: &str,
+    plan: WritePlan,
+) -> ObjectWriter {
+    let metadata = BTreeMap::from([
+        (META_EVENT_ID.to_owned(), event_id.to_owned()),
+        (META_SOURCE_VERSION.to_owned(), source.version().to_owned()),
+    ]);
+    let new = NewObject { object, content_type: "application/x-ndjson", metadata };
     ObjectWriter::new(store, new, plan)
 }
 

@@ -56,6 +56,7 @@ pub fn processed(
             bucket,
             key,
             by_reason,
+            etag: None,
             size: None,
             checksum_crc64nvme: None,
         }),

@@ -255,7 +255,10 @@ pub struct Rejects {
     pub key: String,
     /// How many of each reason.
     pub by_reason: BTreeMap<String, u64>,
-    /// Bytes; absent in receipts from before it was told, as the checksum.
+    /// Without quotes; absent, as size and checksum, where they are no object: in a receipt of `penstock process`.
+    #[serde(default)]
+    pub etag: Option<String>,
+    /// Bytes.
     #[serde(default)]
     pub size: Option<u64>,
     /// CRC-64/NVME of the whole object, base64.

@@ -44,10 +44,43 @@ impl Target for BusTarget {
             if is_refusal(error.code()) { SendError::permanent(error) } else { SendError::transient(error) }
         })?;
         // An event that was not taken is no error of the request.
-        let refused = answer.entries().iter().find(|entry| entry.error_code().is_some());
-        match refused {
-            Some(entry) => Err(SendError::transient(entry.error_code().unwrap_or("refused").to_owned())),
+        match answer.entries().iter().find_map(|entry| entry.error_code()) {
+            Some(code) => Err(not_taken(code)),
             None => Ok(()),
+        }
+    }
+}
+
+/// Why an event was not taken.
+fn not_taken(code: &str) -> SendError {
+    // As the API's reference has them.
+    let for_good = [
+        "InvalidAccountIdException",
+        "InvalidArgument",
+        "MalformedDetail",
+        "NotAuthorizedForDetailTypeException",
+        "NotAuthorizedForSourceException",
+        "RedactionFailure",
+    ];
+    let why = format!("the bus did not take the event: {code}");
+    if is_refusal(Some(code)) || for_good.contains(&code) {
+        SendError::permanent(why)
+    } else {
+        SendError::transient(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bus_will_never_take_is_told_from_what_it_may() {
+        for code in ["InternalFailure", "ThrottlingException", "SomethingNew"] {
+            assert!(not_taken(code).is_transient, "{code}");
+        }
+        for code in ["AccessDeniedException", "MalformedDetail", "NotAuthorizedForSourceException"] {
+            assert!(!not_taken(code).is_transient, "{code}");
         }
     }
 }

@@ -5,6 +5,7 @@
 mod batch;
 mod chaos;
 mod daily;
+mod live;
 mod once;
 mod recorded;
 mod set_aside;

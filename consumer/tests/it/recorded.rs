@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use common::contract::{FileEvent, ObjectRef, catalog_key};
+use common::contract::{FileEvent, META_SOURCE_VERSION, ObjectRef, catalog_key};
 use consumer::Invocation;
 use serde_json::Value;
 
@@ -16,11 +16,14 @@ const XRAY: &str = include_str!("../fixtures/xray.json");
 /// The output that the fixtures name, and its `ETag` as S3 made it.
 const OUTPUT: (&str, &[u8]) = ("clean/orders/2026 11+ä.csv", b"id,name\n1,Ada\n");
 const S3_ETAG: &str = "6c1abef29d8c78fb8e696f94546a3918";
+/// Of the input.
+const SOURCE_VERSION: &str = "3HL4kqtJlcpXroDTDmJ";
 
 /// Delivers a fixture into the world that it tells of, and gives the entry that comes of it.
 async fn catalogued(fixture: &str, body_in: &str) -> Value {
     let world = World::default();
-    let etag = world.write(&ObjectRef::new(OUT, OUTPUT.0), OUTPUT.1.to_vec(), BTreeMap::new()).await;
+    let metadata = BTreeMap::from([(META_SOURCE_VERSION.to_owned(), SOURCE_VERSION.to_owned())]);
+    let etag = world.write(&ObjectRef::new(OUT, OUTPUT.0), OUTPUT.1.to_vec(), metadata).await;
     let batch: SqsEvent = serde_json::from_str(&fixture.replace(S3_ETAG, &etag)).unwrap();
     let mut body = batch.records[0].body.clone().unwrap();
     if !body_in.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::contract::{CatalogStatus, ObjectRef, clean_key, receipt_key, rejects_key};
+use common::contract::{CatalogStatus, META_SOURCE_VERSION, ObjectRef, clean_key, receipt_key, rejects_key};
 use common::trace;
 
 use crate::world::{OUT, World};
@@ -112,12 +112,22 @@ async fn what_is_not_as_the_receipt_says_is_an_alert_and_comes_back() {
     damaged(async |world| replace(world, b"id,name\n").await, "has 8 bytes instead of 18").await;
     damaged(async |world| replace(world, b"id,name\n1,a\n2,Xv1").await, "has 17 bytes instead of 18").await;
     damaged(async |world| replace(world, b"id,name\n1,a\n2,X\nv1").await, "has the checksum").await;
+    // The right bytes from nobody knows where.
+    let unversioned = "größe 1.csv does not say which version of the source it was made from";
+    damaged(async |world| replace(world, b"id,name\n1,a\n2,b\nv1").await, unversioned).await;
     damaged(async |world| world.store.delete(OUT, &clean().key), "clean/in/größe 1.csv does not exist").await;
-    let rejects = async |world: &World| {
-        let key = world.store.keys(OUT, &rejects_key(KEY, "").unwrap()[..20]).remove(0);
-        world.store.delete(OUT, &key);
+    let rejects = |world: &World| world.store.keys(OUT, &rejects_key(KEY, "").unwrap()[..20]).remove(0);
+    damaged(async |world| world.store.delete(OUT, &rejects(world)), ".ndjson does not exist").await;
+    let set_aside = async |world: &World, content: &[u8], metadata| {
+        world.write(&ObjectRef::new(OUT, rejects(world)), content.to_vec(), metadata).await;
     };
-    damaged(rejects, ".ndjson does not exist").await;
+    damaged(async |world| set_aside(world, b"{}", BTreeMap::new()).await, "has 2 bytes instead of 3").await;
+    damaged(async |world| set_aside(world, b"[]\n", BTreeMap::new()).await, ".ndjson has the checksum").await;
+    let unversioned = ".ndjson does not say which version of the source it was made from";
+    damaged(async |world| set_aside(world, b"{}\n", BTreeMap::new()).await, unversioned).await;
+    let of_another = || BTreeMap::from([(META_SOURCE_VERSION.to_owned(), "v0".to_owned())]);
+    let another = ".ndjson was made from the source's version v0 instead of v1";
+    damaged(async |world| set_aside(world, b"{}\n", of_another()).await, another).await;
     let receipt = ObjectRef::new(OUT, receipt_key(KEY).unwrap());
     let spoil = async |world: &World, from: &str, to: &str| {
         let text = String::from_utf8(world.store.content(OUT, &receipt.key).unwrap().to_vec()).unwrap();
@@ -127,6 +137,7 @@ async fn what_is_not_as_the_receipt_says_is_an_alert_and_comes_back() {
     damaged(async |world| spoil(world, "\"rows_out\":2", "\"rows_out\":3").await, "count rows differently")
         .await;
     damaged(async |world| spoil(world, "\"size\":18", "\"size\":19").await, "name different outputs").await;
+    damaged(async |world| spoil(world, "\"size\":3", "\"size\":4").await, "name different rejects").await;
     damaged(async |world| spoil(world, "{\"schema", "schema").await, "is malformed: not JSON").await;
 }
 

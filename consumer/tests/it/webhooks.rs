@@ -20,19 +20,19 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::world::World;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A request's headers and body.
 type Received = (BTreeMap<String, String>, String);
 
 /// Somebody's server: it keeps what it is sent and gives the answers that it was told, the last one again and again.
-struct Receiver {
-    address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
-    async fn start(answers: &[&str]) -> Self {
+    pub(crate) async fn start(answers: &[&str]) -> Self {
         Self::serve(answers, None).await
     }
 
@@ -60,7 +60,7 @@ impl Receiver {
         Self { address, requests }
     }
 
-    fn requests(&self) -> Vec<(BTreeMap<String, String>, String)> {
+    pub(crate) fn requests(&self) -> Vec<(BTreeMap<String, String>, String)> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -88,7 +88,7 @@ async fn exchange(
     }
 }
 
-fn builder(secrets: &[(&str, &str)]) -> Builder {
+pub(crate) fn builder(secrets: &[(&str, &str)]) -> Builder {
     let sdk = aws_config::SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
         .region(aws_config::Region::from_static("us-east-1"))

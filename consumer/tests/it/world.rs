@@ -44,18 +44,19 @@ impl World {
             ("penstock-event-id".to_owned(), receipt.event_id.clone()),
             ("penstock-source-version".to_owned(), version.to_owned()),
         ]);
-        let etag = self.write(&output, content, metadata).await;
+        let etag = self.write(&output, content, metadata.clone()).await;
         let checksum_crc64nvme = checksum_base64(checksum);
         receipt.outputs =
             vec![Output { bucket: OUT.into(), key: output.key, etag, size, checksum_crc64nvme, parts: 0 }];
         let rejects = ObjectRef::new(OUT, rejects_key(key, &receipt.event_id).unwrap());
-        self.write(&rejects, b"{}\n".to_vec(), BTreeMap::new()).await;
+        let etag = self.write(&rejects, b"{}\n".to_vec(), metadata).await;
         let by_reason = BTreeMap::from([("field_count".to_owned(), 1)]);
         let checksum = Payload::new(Bytes::from_static(b"{}\n")).checksum();
         receipt.rejects = Some(Rejects {
             bucket: OUT.into(),
             key: rejects.key,
             by_reason,
+            etag: Some(etag),
             size: Some(3),
             checksum_crc64nvme: Some(checksum),
         });

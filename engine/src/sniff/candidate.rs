@@ -42,6 +42,14 @@ pub(super) const DELIMITERS: &[(&[u8], f64)] = &[
 /// Fields apart by nothing: a table of one column.
 const NOTHING: &[u8] = b",";
 
+/// Delimiters that no text has.
+const UNSEEN: &[&[u8]] = &[b"\x1f", b"\x1e", b"\x01"];
+
+/// A delimiter that is not there.
+pub(super) fn absent_delimiter(look: &[u8]) -> Option<&'static [u8]> {
+    UNSEEN.iter().copied().find(|delimiter| memmem::find(look, delimiter).is_none())
+}
+
 /// Every reading worth trying. One of a single column is among them.
 pub(super) fn candidates(look: &[u8], told: &Told, reading: &Reading) -> Vec<Reading> {
     let delimiters: Vec<&[u8]> = match &told.delimiter {
@@ -102,21 +110,17 @@ fn quotes(look: &[u8], delimiter: &[u8]) -> Vec<Quote> {
 /// Doubled quotes are what most mean; others are tried where their marks are there.
 fn escapes(look: &[u8], delimiter: &[u8], quote: Quote) -> Vec<Escape> {
     let mut escapes = vec![Escape::Doubled];
-    let has = |bytes: &[u8]| memmem::find(look, bytes).is_some();
-    match quote {
-        Quote::Byte(quote) => {
-            if has(&[b'\\', quote]) {
-                escapes.push(Escape::Byte(b'\\'));
-            }
-            if memchr::memchr(quote, look).is_some() {
-                escapes.push(Escape::None);
-            }
-        }
-        Quote::None => {
-            if has(&[&b"\\"[..], delimiter].concat()) {
-                escapes.push(Escape::Byte(b'\\'));
-            }
-        }
+    let is_escaped = |bytes: &[u8]| memmem::find(look, &[b"\\", bytes].concat()).is_some();
+    let quote = quote.byte();
+    if is_escaped(delimiter)
+        || is_escaped(b"\n")
+        || is_escaped(b"\r")
+        || quote.is_some_and(|quote| is_escaped(&[quote]))
+    {
+        escapes.push(Escape::Byte(b'\\'));
+    }
+    if quote.is_some_and(|quote| memchr::memchr(quote, look).is_some()) {
+        escapes.push(Escape::None);
     }
     escapes
 }

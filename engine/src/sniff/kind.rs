@@ -1,5 +1,7 @@
 //! What a field looks like: numbers and dates tell data from names, and a good split from a bad one.
 
+use memchr::memmem;
+
 /// What a field looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -9,11 +11,13 @@ pub(super) enum Kind {
     Number,
     /// A date, a time, or both.
     Date,
-    /// An address of a page or a person.
+    /// An address of a page, a person or a file.
     Address,
     Text,
-    /// Text with what another dialect would take for a delimiter.
+    /// Text with what another dialect would take for a delimiter, or with a bracket whose other half is elsewhere.
     Odd,
+    /// An object or a list, whole, which has delimiters of its own.
+    Nested,
 }
 
 impl Kind {
@@ -39,12 +43,34 @@ impl Kind {
         if is_address(field) {
             return Self::Address;
         }
-        if field.iter().any(|byte| matches!(byte, b',' | b';' | b'\t' | b'|')) {
-            Self::Odd
-        } else {
-            Self::Text
+        let (has_delimiters, is_paired) = inside(field);
+        match (has_delimiters, is_paired) {
+            (true, true) if is_in_brackets(field) => Self::Nested,
+            (false, true) => Self::Text,
+            _ => Self::Odd,
         }
     }
+}
+
+/// Whether a field has what another dialect would take for a delimiter, and whether its brackets come in pairs.
+fn inside(field: &[u8]) -> (bool, bool) {
+    let (mut braces, mut brackets) = (0_i64, 0_i64);
+    let mut has_delimiters = memmem::find(field, b"::").is_some();
+    for byte in field {
+        match byte {
+            b',' | b';' | b'\t' | b'|' => has_delimiters = true,
+            b'{' => braces += 1,
+            b'}' => braces -= 1,
+            b'[' => brackets += 1,
+            b']' => brackets -= 1,
+            _ => {}
+        }
+    }
+    (has_delimiters, braces == 0 && brackets == 0)
+}
+
+fn is_in_brackets(field: &[u8]) -> bool {
+    matches!(field, [b'{', .., b'}'] | [b'[', .., b']'])
 }
 
 const NULLS: &[&[u8]] =
@@ -81,6 +107,7 @@ fn groups_are_plain(mantissa: &str) -> bool {
 
 /// Digits parted by `-`, `/`, `.` or `:` as dates and times are, with a `T`, a zone or a month's name between.
 fn is_date(field: &[u8]) -> bool {
+    let field = without_fraction(field);
     if field.len() > 40 || !field[0].is_ascii_alphanumeric() {
         return false;
     }
@@ -95,10 +122,32 @@ fn is_date(field: &[u8]) -> bool {
         }
     }
     if letters == 0 {
-        return marks >= 1 && digits >= 3 && (2..=6).contains(&numbers(field));
+        return marks >= 1 && digits >= 3 && (2..=7).contains(&numbers(field)) && has_marks_throughout(field);
     }
     let words = field.split(|byte| !byte.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     digits >= 3 && numbers(field) >= 2 && words.into_iter().all(is_date_word)
+}
+
+/// A time without what stands behind its seconds' comma.
+fn without_fraction(field: &[u8]) -> &[u8] {
+    let digits = field.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match &field[..field.len() - digits] {
+        [time @ .., b','] if digits > 0 && time.contains(&b':') => time,
+        _ => field,
+    }
+}
+
+/// Whether a date and a time, with a space between, have their marks each: numbers with spaces between are no date. Behind
+/// `31. 12.`, the year has none.
+fn has_marks_throughout(field: &[u8]) -> bool {
+    let mut is_behind_dot = false;
+    field.split(|byte| *byte == b' ').all(|part| {
+        let is_part = is_behind_dot
+            || part.starts_with(b"+")
+            || part.iter().any(|byte| matches!(byte, b'-' | b'/' | b'.' | b':'));
+        is_behind_dot = part.ends_with(b".");
+        is_part
+    })
 }
 
 /// How many runs of digits there are; 0 if one is longer than a year, a second's fraction aside.
@@ -127,6 +176,10 @@ fn is_address(field: &[u8]) -> bool {
     let lower = field[..field.len().min(8)].to_ascii_lowercase();
     if [&b"http://"[..], b"https://", b"www.", b"ftp://"].iter().any(|prefix| lower.starts_with(prefix)) {
         return !field.contains(&b' ');
+    }
+    if field.starts_with(b"/") {
+        // Of a file: from the root, through a folder.
+        return field[1..].contains(&b'/') && !field.contains(&b' ');
     }
     let mut parts = field.split(|byte| *byte == b'@');
     let (Some(name), Some(host), None) = (parts.next(), parts.next(), parts.next()) else { return false };
@@ -172,15 +225,29 @@ mod tests {
                     "31 Jan 2020",
                     "Jan 31 2020 10:15 PM",
                     "01.02.2020 10:15",
+                    "31. 12. 2020",
+                    "2020-01-31 10:00:00 +0100",
+                    "2020-01-31 10:00:00,123",
                 ],
             ),
-            (Kind::Address, &["https://example.com/a?b", "a.b@example.com"]),
+            (Kind::Address, &["https://example.com/a?b", "a.b@example.com", "/usr/lib/a.so"]),
             (Kind::Null, &["NULL", "n/a", "-"]),
             (
                 Kind::Text,
-                &["name", "MG-8769", "Light-Up Running Jacket", "col_1", "2nd floor", "A1", "May Smith"],
+                &[
+                    "name",
+                    "MG-8769",
+                    "Light-Up Running Jacket",
+                    "col_1",
+                    "2nd floor",
+                    "A1",
+                    "May Smith",
+                    "0 0.5 0",
+                    "[kg]",
+                ],
             ),
-            (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b"]),
+            (Kind::Odd, &["a;b", "1,2,3,4,5", "a|b", "{\"a\": 1", "2]", "[1,2], 3", "1::a"]),
+            (Kind::Nested, &["{\"a\": 1, \"b\": [1,2]}", "[1,2]"]),
             (Kind::Empty, &["", "  "]),
         ] {
             for field in fields {

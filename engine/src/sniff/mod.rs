@@ -13,7 +13,7 @@ mod shape;
 use memchr::{memchr2_iter, memrchr2};
 
 use crate::dialect::{Comment, Escape, Quote, Reading, Terminator, Told};
-use candidate::candidates;
+use candidate::{absent_delimiter, candidates};
 use kind::Kind;
 use score::{Score, score};
 
@@ -64,9 +64,15 @@ pub(crate) fn sniff(sample: &[u8], whole: bool, told: &Told) -> Sniffed {
     scored.sort_by(|(_, left), (_, right)| right.total.total_cmp(&left.total));
     let second = scored.iter().find(|(reading, _)| reading.delimiter != scored[0].0.delimiter);
     let second = second.map_or(0.0, |(_, score)| score.total);
-    let Some((best, score)) = scored.into_iter().next() else {
+    let Some((mut best, score)) = scored.into_iter().next() else {
         return Sniffed { reading, structure: 0, header: 0 };
     };
+    if score.is_prose
+        && told.delimiter.is_none()
+        && let Some(absent) = absent_delimiter(look)
+    {
+        best.delimiter = absent.to_vec();
+    }
     let structure = if is_told { 100 } else { score.confidence(second) };
     let shaped = shape::shape(look, whole, best, told);
     Sniffed { structure, ..shaped }

@@ -20,6 +20,15 @@ pub(super) const MAX_RECORD_BYTES: usize = 256 * 1024;
 /// Quotes that hold no delimiter, and mostly stand where none belongs, are no quotes.
 const NO_QUOTES: f64 = 0.3;
 
+/// Of rows with a quote that opens in one field and closes in another, so much is lost: what parts them is in quotes.
+const SPLIT_QUOTES: f64 = 0.8;
+
+/// Rows of one column whose text has delimiters in it are wider: of all rows, fewer than this are so in the same way,
+/// and of those that are wider, no more than that, but where they are too few to tell.
+const MAX_PROSE_SHARE: f64 = 0.25;
+const MAX_ALIKE_SHARE: f64 = 0.75;
+const MIN_TABLE_ROWS: f64 = 3.0;
+
 /// How well a reading fits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score {
@@ -29,6 +38,8 @@ pub(super) struct Score {
     consistency: f64,
     /// Whether that is one column: then there may be a delimiter that was not thought of.
     is_single: bool,
+    /// Whether that is one column, and the rows that have more don't agree: then what parts them is no delimiter.
+    pub is_prose: bool,
 }
 
 impl Score {
@@ -53,8 +64,9 @@ impl Score {
 pub(super) struct Row<'a> {
     pub fields: &'a Fields,
     pub width: usize,
-    /// The line it begins in, from 0.
+    /// The line it begins in, from 0, and how many it has.
     pub line: u64,
+    pub lines: u64,
     /// Whether it has a quote where none belongs, or one that never closes.
     pub is_stray: bool,
     /// Whether it has quotes or escapes.
@@ -120,6 +132,7 @@ pub(super) fn each_row(look: &[u8], whole: bool, reading: &Reading, mut show: im
             fields: &fields,
             width: scan.map_or(0, |scan| scan.width),
             line,
+            lines,
             is_stray: scan.is_none_or(|scan| scan.form == Form::StrayQuotes),
             is_quoted: scan.is_none_or(|scan| scan.form != Form::Canonical),
             is_comment: rest.starts_with(b"#"),
@@ -136,22 +149,28 @@ pub(super) fn each_row(look: &[u8], whole: bool, reading: &Reading, mut show: im
 pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
     let mut widths: Vec<(usize, f64)> = Vec::new();
     let (mut rows, mut stray, mut quoted, mut needed) = (0.0, 0.0, 0.0, false);
-    let (mut cells, mut known, mut numbers, mut typed) = (0.0, 0.0, 0.0, 0.0);
+    let (mut cells, mut known, mut numbers, mut typed, mut filled) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    let (mut split, mut first_width) = (0.0, 0);
     each_row(look, whole, reading, |row| {
         if row.is_comment && !reading.delimiter.starts_with(b"#") {
             return true;
         }
         rows += 1.0;
+        first_width = if rows > 1.0 { first_width } else { row.width };
         stray += f64::from(u8::from(row.is_stray));
         quoted += f64::from(u8::from(row.is_quoted && !row.is_stray));
         match widths.iter_mut().find(|(width, _)| *width == row.width) {
             Some((_, count)) => *count += 1.0,
             None => widths.push((row.width, 1.0)),
         }
+        split += f64::from(u8::from(reading.quote == Quote::None && splits_quotes(row.fields)));
+        // Two stray quotes hold whatever stands between their lines.
+        let may_need = row.is_quoted && !row.is_stray && row.lines == 1;
         for field in row.fields.iter() {
             let kind = Kind::of(field);
             cells += 1.0;
-            needed |= row.is_quoted && !row.is_stray && memmem::find(field, &reading.delimiter).is_some();
+            filled += f64::from(u8::from(kind != Kind::Empty));
+            needed |= may_need && memmem::find(field, &reading.delimiter).is_some();
             numbers += f64::from(u8::from(kind == Kind::Number));
             typed += f64::from(u8::from(kind.is_typed()));
             known += match kind {
@@ -164,7 +183,7 @@ pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
     });
     let Some((width, count)) = widths.iter().copied().max_by(|(_, left), (_, right)| left.total_cmp(right))
     else {
-        return Score { total: 0.0, consistency: 0.0, is_single: true };
+        return Score { total: 0.0, consistency: 0.0, is_single: true, is_prose: false };
     };
     let consistency = count / rows;
     let concentration: f64 = widths.iter().map(|(_, count)| (count / rows).powi(2)).sum();
@@ -173,10 +192,35 @@ pub(super) fn score(look: &[u8], whole: bool, reading: &Reading) -> Score {
     let total = concentration
         * columns_count_for(width, share(typed), kinds)
         * kinds.powi(2)
-        * expectation(look, reading, numeric)
+        * expectation(look, reading, numeric, share(filled))
         * (1.0 - 0.3 * (stray / rows))
+        * (1.0 - SPLIT_QUOTES * (split / rows))
         * if !needed && stray >= 3.0 && stray > quoted { NO_QUOTES } else { 1.0 };
-    Score { total, consistency, is_single: width <= 1 }
+    let is_prose = width == 1 && first_width == 1 && is_scattered(&widths, rows);
+    Score { total, consistency, is_single: width <= 1, is_prose }
+}
+
+/// Whether rows of more than one field are there, and not many of them as wide as another.
+fn is_scattered(widths: &[(usize, f64)], rows: f64) -> bool {
+    let wider = || widths.iter().filter(|(width, _)| *width > 1).map(|(_, count)| *count);
+    let (all, most) = (wider().sum::<f64>(), wider().fold(0.0, f64::max));
+    all > 0.0 && most < MAX_PROSE_SHARE * rows && (all < MIN_TABLE_ROWS || most <= MAX_ALIKE_SHARE * all)
+}
+
+/// Whether a quote opens in one field and closes in a later one.
+fn splits_quotes(fields: &Fields) -> bool {
+    let mut is_open = false;
+    for field in fields.iter().map(<[u8]>::trim_ascii) {
+        // Of an even number, each has its other half in the field itself, or means itself.
+        if memchr::memchr_iter(b'"', field).count().is_multiple_of(2) {
+            continue;
+        }
+        if is_open && field.ends_with(b"\"") {
+            return true;
+        }
+        is_open |= field.starts_with(b"\"");
+    }
+    false
 }
 
 /// More columns are more evidence. One is evidence only where its fields are something whole.
@@ -188,12 +232,13 @@ fn columns_count_for(width: usize, typed: f64, kinds: f64) -> f64 {
 }
 
 /// How much a reading is to be expected before anything was read.
-fn expectation(look: &[u8], reading: &Reading, numeric: f64) -> f64 {
+fn expectation(look: &[u8], reading: &Reading, numeric: f64, filled: f64) -> f64 {
     let delimiter = &reading.delimiter[..];
     let listed = DELIMITERS.iter().find(|(listed, _)| *listed == delimiter).map_or(0.5, |(_, prior)| *prior);
     let listed = match delimiter {
-        // Words have spaces between them too; and times have colons.
-        b" " | b":" => listed * (0.3 + 0.7 * numeric),
+        // Words have spaces between them too, and columns that are lined up have many of them; times have colons.
+        b" " => listed * (0.3 + 0.7 * numeric) * filled,
+        b":" => listed * (0.3 + 0.7 * numeric),
         _ => listed,
     };
     let quote = match reading.quote {

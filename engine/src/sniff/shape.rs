@@ -7,6 +7,7 @@ use super::kind::Kind;
 use super::score::each_row;
 use crate::dialect::{Comment, Reading, Told};
 use crate::fields::Fields;
+use crate::header::is_rule;
 
 /// Rows that are looked at.
 const MAX_ROWS: usize = 500;
@@ -21,6 +22,10 @@ struct Row {
     /// The same for the same fields.
     print: u64,
     is_comment: bool,
+    /// Whether it draws a line below names.
+    is_rule: bool,
+    /// Whether its numbers are names: years in a row, or the columns' own numbers.
+    is_numbered: bool,
 }
 
 impl Row {
@@ -51,6 +56,8 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
             kinds: row.fields.iter().map(Kind::of).collect(),
             print: print(row.fields),
             is_comment: row.is_comment,
+            is_rule: is_rule(row.fields.iter()),
+            is_numbered: has_years(row.fields) || counts_columns(row.fields),
         });
         rows.len() < MAX_ROWS
     });
@@ -75,7 +82,13 @@ pub(super) fn shape(look: &[u8], whole: bool, mut reading: Reading, told: &Told)
     }
     let (header_lines, header) = match told.header_lines {
         Some(told) => (told, 100),
-        None => header(&rows, whole, width),
+        None => match header(&rows, whole, width) {
+            (0, sure) => (0, sure),
+            (lines, sure) => {
+                let below = usize::try_from(lines).ok().and_then(|lines| rows.get(lines));
+                if below.is_some_and(|row| row.is_rule) { (lines + 1, sure.max(95)) } else { (lines, sure) }
+            }
+        },
     };
     reading.header_lines = header_lines;
     let names = rows.first().filter(|_| header_lines > 0).map_or(width, |row| row.kinds.len());
@@ -95,6 +108,35 @@ fn print(fields: &Fields) -> u64 {
     let mut hasher = DefaultHasher::new();
     fields.iter().for_each(|field| field.hash(&mut hasher));
     hasher.finish()
+}
+
+/// Whether there are two years or more, each later than the one before or each earlier, and else no numbers.
+fn has_years(fields: &Fields) -> bool {
+    let mut years: Vec<u16> = Vec::new();
+    for field in fields.iter() {
+        let field = field.trim_ascii();
+        let year = if field.len() == 4 {
+            str::from_utf8(field).ok().and_then(|year| year.parse().ok())
+        } else {
+            None
+        };
+        match year {
+            Some(year @ 1900..=2100) => years.push(year),
+            _ if Kind::of(field).is_typed() => return false,
+            _ => {}
+        }
+    }
+    years.len() > 1
+        && (years.is_sorted_by(|one, next| one < next) || years.is_sorted_by(|one, next| one > next))
+}
+
+/// Whether the fields behind an empty one count up from 0 or 1, as programs name columns that have no names.
+fn counts_columns(fields: &Fields) -> bool {
+    let mut fields = fields.iter();
+    let Some(b"") = fields.next() else { return false };
+    let numbers: Option<Vec<usize>> = fields.map(|field| str::from_utf8(field).ok()?.parse().ok()).collect();
+    let counts = |pair: &[usize]| pair[1].checked_sub(1) == Some(pair[0]);
+    numbers.is_some_and(|numbers| matches!(numbers[..], [0 | 1, _, ..]) && numbers.windows(2).all(counts))
 }
 
 /// The width that most rows have; of two as frequent, the larger.
@@ -119,19 +161,26 @@ fn preamble(rows: &[Row], width: usize) -> usize {
     let least = width.div_ceil(2).min((3 * usual).div_ceil(5)).max(2).min(width);
     let begins = |row: &Row| row.filled() >= least && (width > 2 || row.kinds.len() >= width);
     let mut first = rows.iter().position(begins).unwrap_or(0);
-    // A line of another width right above one of names is a title with a delimiter in it.
-    while let [title, names, body @ ..] = &rows[first..]
-        && title.kinds.len() != width
-        && names.kinds.len() == width
+    // Above a line of names, one of another width is a title with delimiters in it, and so are several that are narrower.
+    let above = rows[first..].iter().take_while(|row| row.kinds.len() != width).count();
+    let are_notes = |lines: &[Row]| lines.iter().all(|row| row.kinds.len() < width) && !is_table(lines);
+    if (above == 1 || (above > 1 && are_notes(&rows[first..first + above])))
+        && let [names, body @ ..] = &rows[first + above..]
         && let columns = typed_columns(body, width)
         && !columns.is_empty()
         && names.named(&columns) == columns.len()
     {
-        first += 1;
+        first += above;
     }
     // A table of nothing but the line that looks like one would be no table, and one of few rows is not below a lot of
     // them that are none.
     if first + 1 < rows.len() && 2 * first <= rows.len() { first } else { 0 }
+}
+
+/// Whether lines are a table of their own: under names, a column has values of one kind.
+fn is_table(rows: &[Row]) -> bool {
+    let width = usual_width(rows);
+    width > 1 && rows.len() > 2 && !typed_columns(&rows[1..], width).is_empty()
 }
 
 /// How many lines of names there are, and how sure that is.
@@ -144,6 +193,11 @@ fn header(rows: &[Row], whole: bool, width: usize) -> (u64, u8) {
         let is_data = whole && rows.len() == 1 && first.kinds.iter().any(|kind| kind.is_typed());
         let sure = if first.kinds.contains(&Kind::Empty) { 50 } else { 65 };
         return if is_data { (0, 60) } else { (1, sure) };
+    }
+    // Numbers may be the names of columns that hold others.
+    let numbered = rows[1..].iter().filter(|row| row.is_numbered).count();
+    if first.is_numbered && 10 * numbered < rows.len() {
+        return (1, 80);
     }
     match named {
         0 if alike > 0 => (0, 90),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::{Compression, Options, Told};
+use engine::{Compression, Escape, Options, Quote, Reason, Told};
 use serde_json::json;
 
 use crate::against_python::{by_python, rows};
@@ -12,7 +12,11 @@ use crate::harness::run_chunked;
 #[path = "../../../fuzz/checks/dialect.rs"]
 mod dialect_check;
 #[path = "../../../fuzz/checks/engine.rs"]
-mod engine_check;
+pub(crate) mod engine_check;
+#[path = "../../../fuzz/checks/packing.rs"]
+mod packing;
+#[path = "../../../fuzz/checks/recipes.rs"]
+mod recipes;
 #[path = "../../../fuzz/checks/running.rs"]
 mod running;
 
@@ -32,6 +36,19 @@ fn what_the_fuzzers_check_holds_of_their_corpus() {
     for (_, data) in files("fuzz/corpus/dialect") {
         dialect_check::holds(&data);
     }
+}
+
+#[test]
+fn the_fuzzers_corpus_has_what_recipes_do() {
+    let (mut filtered, mut withheld, mut duplicates) = (0, 0, 0);
+    for (_, data) in files("fuzz/corpus/engine") {
+        let Some(case) = engine_check::case(&data) else { continue };
+        let Ok(ran) = running::run(case.file, &[], &case.options) else { continue };
+        filtered += ran.summary.counts.rows_filtered;
+        withheld += u64::from(memchr::memmem::find(&ran.rejects, b"\"cut\"").is_some());
+        duplicates += ran.summary.by_reason.get(&Reason::PrimaryKey).copied().unwrap_or_default();
+    }
+    assert!(filtered > 0 && withheld > 0 && duplicates > 0, "{filtered} {withheld} {duplicates}");
 }
 
 #[test]
@@ -75,7 +92,7 @@ fn python_agrees_on_every_file_that_is_valid() {
         .iter()
         .map(|text| json!({ "text": text, "delimiter": ",", "quote": "\"", "strict": true }))
         .collect();
-    let mut compared = 0;
+    let (mut compared, mut found) = (0, 0);
     for (text, theirs) in texts.iter().zip(by_python(&cases)) {
         let width = theirs.first().map_or(0, Vec::len);
         // An empty list is Python's refusal.
@@ -88,6 +105,20 @@ fn python_agrees_on_every_file_that_is_valid() {
         let header = ran.summary.dialect.renamed.is_empty();
         assert_eq!(rows(&ran.output)[usize::from(!header)..], theirs[usize::from(!header)..], "{text}");
         compared += 1;
+        // Told nothing, the same, where that is what is found.
+        let Ok(ran) = run_chunked(text.as_bytes(), &[], &Options::default()) else { continue };
+        let dialect = &ran.summary.dialect;
+        let is_same = dialect.delimiter == b","
+            && dialect.quote == Quote::Byte(b'"')
+            && dialect.escape == Escape::Doubled
+            && (dialect.preamble_lines, dialect.comment_lines) == (0, 0)
+            && dialect.header_lines < 2;
+        if is_same {
+            assert_eq!(ran.summary.counts.rows_rejected, 0, "{text}");
+            let ours = rows(&ran.output);
+            assert_eq!(ours[1..], theirs[usize::try_from(dialect.header_lines).unwrap()..], "{text}");
+            found += 1;
+        }
     }
-    assert!(compared > 10, "{compared} compared");
+    assert!(compared > 10 && found > 5, "{compared} compared, {found} of them found");
 }

@@ -7,6 +7,7 @@ mod against_python;
 mod corpus;
 mod dialects;
 mod encodings;
+mod foreign;
 mod formats;
 mod gzip;
 mod harness;

@@ -1,24 +1,32 @@
 //! `loadtest generate` and `loadtest expect`.
 
-use std::io::{self, Write as _};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use common::aws;
 use common::contract::ObjectRef;
 use common::store::{S3Store, Store as _};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::json;
+use local::ending::UsageError;
+use local::interrupt::Signals;
+use serde_json::{Value, json};
 
 use super::output::{Job, Output, object};
-use super::{Sample, Spec, SpecArgs, Text};
+use super::{DEFAULT_BYTES, Sample, Spec, SpecArgs, Text};
 
 /// What takes no longer needs no progress bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
+
+/// A document on a file is shorter.
+const DOCUMENT_BYTES: u64 = 64 * 1024;
 
 const GENERATE_EXAMPLES: &str = "\
 Profiles:
@@ -41,6 +49,8 @@ tells what Penstock must make of them.";
 const EXPECT_EXAMPLES: &str = "\
 Examples:
   loadtest expect s3://my-bucket/in/trips.csv         from the object's metadata alone
+  loadtest generate --size 100MB -o trips.csv --json > trips.json
+  loadtest expect trips.json                          from what was told of a file when it was made
   loadtest expect --size 100MB --dirty 0.1%           of a file made with these arguments
   loadtest expect --size 1GB --dirty 1% --rejects     each row that must be rejected, one JSON object a line
   loadtest expect --size 1GB --hash --json            and the clean output's length and checksum";
@@ -66,9 +76,10 @@ pub(crate) struct GenerateArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXPECT_EXAMPLES)]
 pub(crate) struct ExpectArgs {
-    /// An object that `loadtest generate` made; without one, the arguments below say what is meant
-    #[arg(value_parser = object, value_name = "s3://BUCKET/KEY")]
-    object: Option<ObjectRef>,
+    /// An object that `loadtest generate` made, <s3://bucket/key>, or the document of its --json about a file; without
+    /// either, the arguments below say what is meant, as they said it to `loadtest generate`
+    #[arg(value_name = "MADE", conflicts_with_all = ["profile", "size", "rows", "seed", "compression", "dirty"])]
+    made: Option<Made>,
     #[command(flatten)]
     spec: SpecArgs,
     /// Print each row that must be rejected, one JSON object a line
@@ -82,13 +93,34 @@ pub(crate) struct ExpectArgs {
     json: bool,
 }
 
+/// Where it stands what a file was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Made {
+    /// In the metadata of the object that it is.
+    Object(ObjectRef),
+    /// In the document that was printed when it was made.
+    Document(PathBuf),
+}
+
+impl FromStr for Made {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("s3://") {
+            object(text).map(Self::Object)
+        } else {
+            Ok(Self::Document(text.into()))
+        }
+    }
+}
+
 /// Makes a file.
 pub(crate) async fn generate(args: &GenerateArgs) -> anyhow::Result<bool> {
-    ensure!(
-        !(args.json && args.output == Output::Stdout),
-        "--json would stand in the midst of the file: name another place by --output"
-    );
-    let spec = args.spec.spec()?;
+    if args.json && args.output == Output::Stdout {
+        let text = "--json would stand in the midst of the file: name another place by --output";
+        return Err(UsageError(text.into()).into());
+    }
+    let spec = args.spec.spec(DEFAULT_BYTES)?;
     let text = Arc::new(Text::new(&spec)?);
     let (bar, stop) = (Arc::new(Bar::new(text.rows())), Arc::new(AtomicBool::new(false)));
     let drawn = Arc::clone(&bar);
@@ -100,14 +132,14 @@ pub(crate) async fn generate(args: &GenerateArgs) -> anyhow::Result<bool> {
         made: Box::new(move |rows| drawn.show(rows)),
     };
     let began = Instant::now();
+    let mut signals = Signals::listen()?;
     let mut work = Box::pin(job.write_to(&args.output));
     let done = tokio::select! {
         done = &mut work => done,
-        interrupted = tokio::signal::ctrl_c() => {
+        interrupted = signals.next() => {
             stop.store(true, Ordering::Relaxed);
-            interrupted.context("listen for Ctrl-C")?;
-            // It takes back what it left.
-            work.await.context("Ctrl-C")
+            // It takes back what it left, if it was not at its end; who interrupts again does not wait for that.
+            signals.unless(async { work.await.or(Err(interrupted.into())) }).await
         }
     };
     bar.clear();
@@ -136,9 +168,9 @@ pub(crate) async fn generate(args: &GenerateArgs) -> anyhow::Result<bool> {
 
 /// Tells what must become of a file.
 pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
-    let spec = match &args.object {
-        None => args.spec.spec()?,
-        Some(object) => described(object, args.spec.sample()).await?,
+    let spec = match &args.made {
+        None => args.spec.spec(DEFAULT_BYTES)?,
+        Some(made) => described(made, args.spec.sample()).await?,
     };
     let text = Text::new(&spec)?;
     if args.rejects {
@@ -183,12 +215,51 @@ pub(crate) async fn expect(args: &ExpectArgs) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The spec that an object carries.
-async fn described(object: &ObjectRef, sample: Option<&PathBuf>) -> anyhow::Result<Spec> {
-    let store = S3Store::new(aws::s3_client(&aws::sdk_config().await));
-    let meta = store.head(object).await?.with_context(|| format!("there is no {object}"))?;
+/// The spec that a file was made from.
+async fn described(made: &Made, sample: Option<&PathBuf>) -> anyhow::Result<Spec> {
+    let (metadata, place) = match made {
+        Made::Object(object) => {
+            let store = S3Store::new(aws::s3_client(&aws::sdk_config().await));
+            let meta = store.head(object).await?.with_context(|| format!("there is no {object}"))?;
+            (meta.metadata, object.to_string())
+        }
+        Made::Document(path) => (documented(path)?, path.display().to_string()),
+    };
     let sample = sample.map(|path| Sample::read(path)).transpose()?;
-    Spec::from_metadata(&meta.metadata, sample.as_ref()).with_context(|| object.to_string())
+    Spec::from_metadata(&metadata, sample.as_ref()).context(place)
+}
+
+/// What the document of `--json` says that a file was made from.
+fn documented(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(DOCUMENT_BYTES).read_to_string(&mut text));
+    let wrong = |why: &str| {
+        UsageError(format!(
+            "{}: {why}. What a file was made from stands in the metadata of an object (s3://bucket/key), in the document \
+             that `loadtest generate --json` printed, or else in the arguments, as in `loadtest expect --size 100MB \
+             --dirty 0.1%`: name one of these",
+            path.display()
+        ))
+    };
+    match read {
+        // A file with bytes that are not UTF-8 is none of ours.
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => {
+            return Err(wrong(&error.to_string()).into());
+        }
+        _ => {}
+    }
+    let mut document = serde_json::from_str::<Value>(&text).unwrap_or_default();
+    // `expect --json` tells of it too.
+    if document["metadata"].is_object() {
+        document = document["metadata"].take();
+    }
+    let fields = document.as_object().into_iter().flatten();
+    let told: BTreeMap<_, _> =
+        fields.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+    if told.keys().any(|name| name.starts_with("loadtest-")) {
+        return Ok(told);
+    }
+    Err(wrong("this is no such document, and a file itself does not say").into())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -26,5 +26,5 @@ pub use expect::{Expectation, Hashes, Reject};
 pub use pack::pack;
 pub use profile::Profile;
 pub use sample::Sample;
-pub use spec::{Compression, Length, Spec, SpecArgs};
+pub use spec::{Compression, DEFAULT_BYTES, Length, Spec, SpecArgs};
 pub use text::Text;

@@ -7,12 +7,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use common::aws;
 use common::contract::ObjectRef;
 use common::store::{Condition, NewObject, S3Store, Store};
 use common::write::{ObjectWriter, WritePlan};
+use local::ending::UsageError;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
@@ -76,7 +77,8 @@ impl Job {
     pub(super) async fn write_to(self, output: &Output) -> anyhow::Result<u64> {
         match output {
             Output::Stdout if io::stdout().is_terminal() => {
-                bail!("this is a terminal: name a file by --output, or lead standard output elsewhere")
+                let text = "this is a terminal: name a file by --output, or lead standard output elsewhere";
+                Err(UsageError(text.into()).into())
             }
             Output::Stdout => self.apart(|job| Ok(job.write(&mut io::stdout().lock())?)).await,
             Output::File(path) => {

@@ -14,6 +14,9 @@ use super::text::Text;
 /// What makes the bytes of a spec: another number means other bytes.
 const VERSION: &str = "1";
 
+/// Bytes of text of a file where nothing says how long it is.
+pub const DEFAULT_BYTES: u64 = 1 << 30;
+
 /// Names of an object's metadata.
 const KEYS: [&str; 6] = [
     "loadtest-version",
@@ -98,8 +101,9 @@ pub struct SpecArgs {
     #[arg(long, value_name = "SAMPLE.csv", conflicts_with = "profile")]
     from: Option<PathBuf>,
     /// Bytes of text, at least: a number with KiB, MiB, GiB, TiB or KB, MB, GB, TB
-    #[arg(long, value_parser = common::size::parse, default_value = "1GiB")]
-    size: u64,
+    /// [default: 1GiB]
+    #[arg(long, value_parser = common::size::parse)]
+    size: Option<u64>,
     /// Rows, instead of a size
     #[arg(long, conflicts_with = "size")]
     rows: Option<u64>,
@@ -121,12 +125,17 @@ impl SpecArgs {
         self.from.as_ref()
     }
 
-    /// The spec. Reads the sample, where there is one.
+    /// Whether they say how long a file is.
+    pub(crate) fn are_sized(&self) -> bool {
+        self.size.is_some() || self.rows.is_some()
+    }
+
+    /// The spec of a file that has so many bytes of text where nothing else is said. Reads the sample, where there is one.
     ///
     /// # Errors
     ///
     /// Says what is wrong with it.
-    pub fn spec(&self) -> anyhow::Result<Spec> {
+    pub fn spec(&self, default_bytes: u64) -> anyhow::Result<Spec> {
         let profile = match &self.from {
             Some(path) => Profile::Sample(Sample::read(path)?.into()),
             None => self.profile.clone(),
@@ -134,7 +143,7 @@ impl SpecArgs {
         Ok(Spec {
             profile,
             seed: self.seed,
-            length: self.rows.map_or(Length::Bytes(self.size), Length::Rows),
+            length: self.rows.map_or(Length::Bytes(self.size.unwrap_or(default_bytes)), Length::Rows),
             compression: self.compression,
             dirt: self.dirty.clone(),
         })
@@ -168,7 +177,12 @@ impl Spec {
         let [version, profile, seed, rows, compression, dirt] =
             KEYS.map(|key| metadata.get(key).map(String::as_str));
         let needed = |value: Option<&str>, key: &str| {
-            value.map(str::to_owned).with_context(|| format!("the object has no metadata {key:?}"))
+            value.map(str::to_owned).with_context(|| {
+                format!(
+                    "it has no metadata {key:?}: `loadtest generate` did not make it, or a copy has lost it. The \
+                     arguments that it was made with tell the same"
+                )
+            })
         };
         let version = needed(version, KEYS[0])?;
         if version != VERSION {

@@ -8,7 +8,8 @@
 use std::fmt::Write as _;
 
 use super::document::{Run, rank};
-use super::{binary_bytes, bytes, duration};
+use super::summary::counts;
+use super::{binary_bytes, bytes, duration, or_none};
 
 /// How often values are drawn again.
 const DRAWS: usize = 2000;
@@ -46,13 +47,19 @@ impl Difference {
         let verdict = match (self.is_real(), self.noise) {
             (Some(real), Some((low, high))) => {
                 let word = if real { "real" } else { "noise" };
-                format!("{word:<5} ({low:+.1} … {high:+.1} %)")
+                format!("{word:<5} ({} … {} %)", signed(low), signed(high))
             }
             _ => "one value each".into(),
         };
         let [before, after] = self.values.map(self.unit);
-        format!("{:<28} {before:>12} {after:>12} {:>+8.1} %  {verdict}", self.name, self.percent())
+        let change = signed(self.percent());
+        format!("{:<28} {before:>12} {after:>12} {change:>8} %  {verdict}", self.name)
     }
+}
+
+/// What was nothing before has grown beyond any number.
+fn signed(percent: f64) -> String {
+    if percent == f64::INFINITY { "+∞".into() } else { format!("{percent:+.1}") }
 }
 
 fn percent(before: f64, after: f64) -> f64 {
@@ -130,7 +137,10 @@ pub fn text(before: &Run, after: &Run) -> String {
     }
     for (run, which) in [(before, "before"), (after, "after")] {
         if !run.verdict.clean {
-            line(format!("the run {which} was not clean: {} problems", run.verdict.problems.len()));
+            line(format!("the run {which} was NOT clean: {}", counts(&run.verdict)));
+        }
+        if run.interrupted {
+            line(format!("the run {which} was broken off"));
         }
     }
     line(format!("{:<28} {:>12} {:>12} {:>10}", "", "before", "after", "change"));
@@ -145,14 +155,20 @@ type Setting = (&'static str, fn(&Run) -> String);
 
 /// What was asked for otherwise, or came from another machine.
 fn settings(before: &Run, after: &Run) -> Vec<(&'static str, String, String)> {
-    let settings: [Setting; 8] = [
+    let settings: [Setting; 11] = [
         ("version", |run| run.penstock_version.clone()),
         ("target", |run| run.configuration.target.clone()),
+        ("stack", |run| or_none(run.configuration.stack.clone())),
         ("files", |run| run.totals.files.to_string()),
         ("kinds", |run| run.configuration.kinds.join("; ")),
         ("concurrency", |run| run.configuration.concurrency.to_string()),
+        ("files begun a second", |run| or_none(run.configuration.rate.map(|rate| rate.to_string()))),
+        ("duration", |run| or_none(run.configuration.duration_seconds.map(duration))),
         ("memory, MiB", |run| run.configuration.memory_mib.to_string()),
-        ("chaos", |run| format!("{:?}", run.configuration.chaos)),
+        ("chaos", |run| {
+            let rates = run.configuration.chaos.iter().map(|(fault, rate)| format!("{fault}={rate}"));
+            or_none(Some(rates.collect::<Vec<_>>().join(",")).filter(|rates| !rates.is_empty()))
+        }),
         ("machine", |run| format!("{} × {}", run.machine.cpus, run.machine.cpu)),
     ];
     let both = settings.into_iter().map(|(name, of)| (name, of(before), of(after)));
@@ -194,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_nothing_has_no_percentage() {
+        let mut before = run(3);
+        before.cost.per_tb = 0.0;
+        let text = text(&before, &run(3));
+        assert!(text.contains("+∞ %") && !text.contains("inf"), "{text}");
+    }
+
+    #[test]
     fn one_file_has_no_noise_to_tell() {
         let all = differences(&run(1), &run(1));
         let receipt = all.iter().find(|difference| difference.name.starts_with("upload")).unwrap();
@@ -204,6 +228,18 @@ mod tests {
     fn other_settings_are_said() {
         let mut other = run(3);
         other.configuration.concurrency = 8;
-        assert!(text(&run(3), &other).contains("concurrency                  4 → 8"));
+        other.configuration.chaos = [("kill".to_owned(), 0.1), ("torn".to_owned(), 0.5)].into();
+        other.verdict.clean = false;
+        other.verdict.lost = 2;
+        other.interrupted = true;
+        let text = text(&run(3), &other);
+        for line in [
+            "concurrency                  4 → 8",
+            "chaos                        none → kill=0.1,torn=0.5",
+            "the run after was NOT clean: 2 lost, 0 doubled",
+            "the run after was broken off",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -14,6 +14,18 @@ pub mod page;
 pub mod summary;
 pub mod table;
 
+use indicatif::HumanCount;
+
+/// How many files, in words.
+pub(crate) fn files(number: u64) -> String {
+    format!("{} {}", HumanCount(number), if number == 1 { "file" } else { "files" })
+}
+
+/// A setting that may have been left out.
+pub(crate) fn or_none(setting: Option<String>) -> String {
+    setting.unwrap_or_else(|| "none".into())
+}
+
 /// Bytes with a decimal unit, as rates and sizes of text are told.
 pub(crate) fn bytes(bytes: f64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB"])
@@ -49,6 +61,7 @@ mod tests {
 
     #[test]
     fn numbers_have_units_that_suit_them() {
+        assert_eq!((files(1), files(1234)), ("1 file".into(), "1,234 files".into()));
         assert_eq!(bytes(0.0), "0 B");
         assert_eq!(bytes(1_500.0), "1.5 kB");
         assert_eq!(bytes(250e6), "250 MB");

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use local::page::{Chart, Line, Page, Part, escaped, stacked, table, tiles, waterfall};
 
 use super::document::{FileRun, Percentiles, Repeats, Run, rank};
-use super::{binary_bytes, bytes, duration};
+use super::summary::counts;
+use super::{binary_bytes, bytes, duration, files, or_none};
 
 /// Files that are listed, the slowest first.
 const LISTED: usize = 10;
@@ -16,7 +17,8 @@ const POINTS: usize = 120;
 
 /// The page of a run.
 pub fn page(run: &Run) -> String {
-    let mut page = Page::new(&format!("Penstock under load: {}", told(run)), &format!("{:.0}", run.started_at));
+    let mut page =
+        Page::new(&format!("Penstock under load: {}", told(run)), &format!("{:.0}", run.started_at));
     page.add(&verdict(run));
     page.add(&figures(run));
     throughput(&mut page, run);
@@ -33,30 +35,25 @@ pub fn page(run: &Run) -> String {
 
 /// What was sent where, in a line.
 fn told(run: &Run) -> String {
-    let files = run.totals.files;
-    let noun = if files == 1 { "file" } else { "files" };
     let to = match &run.configuration.stack {
         Some(stack) => format!("stack {stack}"),
         None => run.configuration.target.clone(),
     };
-    format!("{files} {noun}, {} → {to}", bytes(run.totals.text_bytes as f64))
+    format!("{}, {} → {to}", files(run.totals.files), bytes(run.totals.text_bytes as f64))
 }
 
 fn verdict(run: &Run) -> String {
     let verdict = &run.verdict;
     let (class, words) =
         if verdict.clean { ("good", "✔ every row accounted for") } else { ("bad", "✘ NOT clean") };
-    let mut markup = format!(
-        "<p><b class=\"{class}\">{words}</b>: {} lost, {} doubled, {} late, {} otherwise wrong, {} uploads left open",
-        verdict.lost, verdict.doubled, verdict.late, verdict.wrong, verdict.open_uploads
-    );
+    let mut markup = format!("<p><b class=\"{class}\">{words}</b>: {}", counts(verdict));
     if verdict.open_uploads_of_killed > 0 {
         let count = verdict.open_uploads_of_killed;
         write!(markup, "; and {count} of invocations that chaos killed, which the lifecycle rule aborts")
             .unwrap_or_default();
     }
     if run.interrupted {
-        write!(markup, "; broken off, with {} files under way", verdict.unfinished).unwrap_or_default();
+        write!(markup, "; broken off, with {} under way", files(verdict.unfinished)).unwrap_or_default();
     }
     markup.push_str("</p>\n");
     let problems = verdict.problems.iter().take(PROBLEMS).map(|problem| {
@@ -289,7 +286,6 @@ fn cost(run: &Run) -> String {
 
 fn setup(run: &Run) -> String {
     let asked = &run.configuration;
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
     let mut rows = vec![
         ("target", asked.target.clone()),
         ("files of", asked.kinds.join("; ")),

@@ -1,7 +1,9 @@
 //! A run for the terminal.
 
-use super::document::{Percentiles, Run};
-use super::{binary_bytes, bytes, duration};
+use indicatif::HumanCount;
+
+use super::document::{Percentiles, Run, Verdict};
+use super::{binary_bytes, bytes, duration, files};
 
 /// Problems that are listed.
 const PROBLEMS: usize = 20;
@@ -11,12 +13,12 @@ pub fn lines(run: &Run) -> Vec<String> {
     let totals = &run.totals;
     let mut lines = vec![
         format!(
-            "{} files, {} of text, {} rows in = {} out + {} rejected",
-            totals.files,
+            "{}, {} of text, {} rows in = {} out + {} rejected",
+            files(totals.files),
             bytes(totals.text_bytes as f64),
-            totals.rows_in,
-            totals.rows_out,
-            totals.rows_rejected
+            HumanCount(totals.rows_in),
+            HumanCount(totals.rows_out),
+            HumanCount(totals.rows_rejected)
         ),
         format!(
             "{}, {}/s, peak memory of a processor {}",
@@ -54,18 +56,25 @@ fn verdict(run: &Run) -> Vec<String> {
         lines.push(format!("… and {} more (--json lists them)", verdict.problems.len() - PROBLEMS));
     }
     if run.interrupted {
+        lines.push(format!("broken off: nothing is said of {} under way", files(verdict.unfinished)));
+    }
+    if verdict.open_uploads_of_killed > 0 {
         lines.push(format!(
-            "broken off: {} files were under way, of which nothing is said",
-            verdict.unfinished
+            "{} uploads of killed processes are open, which the bucket's lifecycle rule ends",
+            verdict.open_uploads_of_killed
         ));
     }
-    let counts = format!(
-        "{} lost, {} doubled, {} late, {} otherwise wrong, {} uploads left open",
-        verdict.lost, verdict.doubled, verdict.late, verdict.wrong, verdict.open_uploads
-    );
     let words = if verdict.clean { "every row accounted for" } else { "NOT clean" };
-    lines.push(format!("{words}: {counts}"));
+    lines.push(format!("{words}: {}", counts(verdict)));
     lines
+}
+
+/// What a verdict counts, in words.
+pub(super) fn counts(verdict: &Verdict) -> String {
+    let Verdict { lost, doubled, late, wrong, open_uploads, .. } = verdict;
+    format!(
+        "{lost} lost, {doubled} doubled, {late} late, {wrong} otherwise wrong, {open_uploads} uploads left open"
+    )
 }
 
 #[cfg(test)]
@@ -81,5 +90,17 @@ mod tests {
             last,
             "every row accounted for: 0 lost, 0 doubled, 0 late, 0 otherwise wrong, 0 uploads left open"
         );
+    }
+
+    #[test]
+    fn one_that_was_broken_off_says_of_what_it_knows_nothing() {
+        let mut run = run(1);
+        run.interrupted = true;
+        run.verdict.unfinished = 1;
+        run.verdict.open_uploads_of_killed = 2;
+        let lines = lines(&run);
+        assert!(lines[0].starts_with("1 file, "), "{lines:?}");
+        assert!(lines.contains(&"broken off: nothing is said of 1 file under way".into()), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("2 uploads of killed processes")), "{lines:?}");
     }
 }

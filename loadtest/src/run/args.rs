@@ -12,7 +12,7 @@ use local::terminal::Terminal;
 use super::chaos::Rates;
 use super::drive::Pace;
 use super::plan::Plan;
-use crate::generate::{Compression, Profile, Spec, SpecArgs};
+use crate::generate::{Compression, DEFAULT_BYTES, Profile, Spec, SpecArgs};
 use crate::report::document::Run;
 use crate::report::{page, summary, table};
 
@@ -20,6 +20,11 @@ use crate::report::{page, summary, table};
 const STAGE_MEMORY_MIB: u64 = 1769;
 /// What a simulated processor gets: what a large plain file needs least money with.
 const SIM_MEMORY_MIB: u64 = 512;
+
+/// What is sent where nothing is said of it: enough to see latencies and a curve, and little enough for MiniStack's memory
+/// and for a stage's bill. Of a file that `sim` makes, more is better to see.
+const FILES: u64 = 20;
+const FILE_BYTES: u64 = 4 << 20;
 
 const ABOUT: &str = "\
 Makes files, sends them, follows each through processor and consumer, and holds what comes out against what was \
@@ -35,8 +40,8 @@ whose outputs are checked and counted, not kept: files of any size, no disk
 
 const EXAMPLES: &str = "\
 Examples:
-  loadtest run --files 20 --size 4MiB --report out.html
-                           twenty files through the whole system on this machine, and the page about it
+  loadtest run --report out.html
+                           20 files of 4 MiB through the whole system on this machine, and the page about it
   loadtest run --target sim --size 64GiB --report out.html
                            one file of any size, in flat memory
   loadtest run --target sim --files 200 --size 256MiB --concurrency 8 --dirty 0.001
@@ -47,13 +52,17 @@ Examples:
                            kinds of files by weight: weight,profile,size,compression,dirty
   loadtest run --target stage --stack penstock-dev --region eu-central-1 --size 1GiB
   loadtest run --json run.json --csv files.csv
-  loadtest compare before.json after.json
+                           the same for programs; loadtest report makes the page of it, loadtest compare compares two
 
-Exit codes: 0 every row accounted for, 1 not, 2 wrong usage. Ctrl-C stops, and reports of the files that are through.";
+Exit codes: 0 every row accounted for, 1 not, 2 wrong usage, 128 + n ended by signal n. Ctrl-C stops, and reports of the \
+files that are through; a second one ends at once.";
+
+const SIZE: &str = "\
+Bytes of text of each file, at least: a number with KiB, MiB, GiB, TiB or KB, MB, GB, TB [default: sim 1GiB, else 4MiB]";
 
 /// What to send where, and what to tell.
 #[derive(Debug, Clone, clap::Args)]
-#[command(long_about = ABOUT, after_help = EXAMPLES)]
+#[command(long_about = ABOUT, after_help = EXAMPLES, mut_arg("size", |size| size.help(SIZE)))]
 pub struct Args {
     /// Where to
     #[arg(long, value_enum, default_value = "local")]
@@ -66,7 +75,8 @@ pub struct Args {
     region: Option<String>,
     #[command(flatten)]
     spec: SpecArgs,
-    /// How many files [default: 1; with --duration, as many as fit into it]
+    /// How many files [default: 20; without --mix 1 if a size is given or the target is sim; with --duration, as many as
+    /// fit into it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     files: Option<u64>,
     /// Files under way at once; for `sim`, as many processes
@@ -101,7 +111,7 @@ pub struct Args {
     /// Write a line a file as CSV
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
-    /// Don't ask before money is spent
+    /// Don't ask before money is spent, and begin even if this machine's memory may not hold the files
     #[arg(long)]
     pub(super) yes: bool,
 }
@@ -173,12 +183,15 @@ impl Args {
         if is_stage && self.chaos.is_some() {
             return wrong("--chaos is for local and sim: a stage's faults are its own");
         }
-        let spec = self.spec.spec()?;
-        let files = if self.duration.is_some() { self.files } else { Some(self.files.unwrap_or(1)) };
-        let default = if self.target == TargetName::Sim { SIM_MEMORY_MIB } else { STAGE_MEMORY_MIB };
+        let is_sim = target == Target::Sim;
+        let spec = self.spec.spec(if is_sim { DEFAULT_BYTES } else { FILE_BYTES })?;
+        let one = self.mix.is_none() && (is_sim || self.spec.are_sized());
+        let files = self.files.or(self.duration.is_none().then_some(if one { 1 } else { FILES }));
+        let default = if is_sim { SIM_MEMORY_MIB } else { STAGE_MEMORY_MIB };
         Ok(Asked {
             pace: Pace {
                 files,
+                most: None,
                 concurrency: usize::try_from(self.concurrency)?,
                 rate: self.rate,
                 duration: self.duration,
@@ -277,6 +290,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::generate::Length;
 
     #[derive(Debug, clap::Parser)]
     struct Cli {
@@ -290,8 +304,19 @@ mod tests {
     }
 
     #[test]
-    fn one_file_is_sent_where_nothing_is_said_of_number_or_time() {
-        assert_eq!(asked("").unwrap().pace.files, Some(1));
+    fn what_is_sent_where_nothing_is_said_suits_the_target() {
+        let sent = |line: &str| {
+            let asked = asked(line).unwrap();
+            (asked.pace.files, asked.spec.length)
+        };
+        let (small, large) = (Length::Bytes(4 << 20), Length::Bytes(1 << 30));
+        assert_eq!(sent(""), (Some(20), small));
+        assert_eq!(sent("--target stage --stack s"), (Some(20), small));
+        assert_eq!(sent("--files 3"), (Some(3), small));
+        assert_eq!(sent("--size 1MiB"), (Some(1), Length::Bytes(1 << 20)));
+        assert_eq!(sent("--rows 5"), (Some(1), Length::Rows(5)));
+        assert_eq!(sent("--target sim"), (Some(1), large));
+        assert_eq!(sent("--target sim --mix m.csv --size 1MiB"), (Some(20), Length::Bytes(1 << 20)));
         assert_eq!(asked("--duration 2m").unwrap().pace.files, None);
         assert_eq!(asked("--duration 2m --files 7").unwrap().pace.files, Some(7));
         assert_eq!(asked("--target sim").unwrap().memory_mib, 512);

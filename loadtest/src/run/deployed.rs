@@ -12,6 +12,7 @@ use common::store::{S3Store, Store};
 use common::trace::{Destination, TRACEPARENT};
 use common::{aws, contract};
 use local::demo::queues::GivenUp;
+use local::ending::UsageError;
 use local::stack::{Clients, Outputs, Stack, StackOptions};
 use local::terminal::Terminal;
 use local::upload::Uploaded;
@@ -79,6 +80,10 @@ impl Deployed {
         if let Some(region) = region {
             let region = aws_sdk_s3::config::Region::new(region.to_owned());
             sdk = sdk.to_builder().region(region).build();
+        }
+        if sdk.region().is_none() {
+            let text = "no region is known to look for the stack in: name it by --region, or by AWS_REGION";
+            return Err(UsageError(text.into()).into());
         }
         let clients = Clients {
             cloudformation: aws_sdk_cloudformation::Client::new(&sdk),

@@ -18,6 +18,8 @@ use crate::generate::Text;
 pub(crate) struct Pace {
     /// How many; without, as many as the duration lets.
     pub(crate) files: Option<u64>,
+    /// The most that may be begun, however many that are.
+    pub(crate) most: Option<u64>,
     /// The most under way at once.
     pub(crate) concurrency: usize,
     /// Files begun a second.
@@ -96,7 +98,7 @@ pub(crate) async fn drive(world: &World, plan: &Plan, pace: Pace, known: &Known,
         if let Some(ticks) = &mut ticks {
             ticks.tick().await;
         }
-        let enough = pace.files.is_some_and(|files| number >= files);
+        let enough = pace.files.into_iter().chain(pace.most).any(|files| number >= files);
         let late = over.is_some_and(|over| Instant::now() >= over);
         (!enough && !late).then_some((number, (number + 1, ticks)))
     });

@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! - [`run`]: the steps, in order.
-//! - `args`: what was asked for; `plan`: the files that follow from it; `spending`: asks before money is spent.
+//! - `args`: what was asked for; `plan`: the files that follow from it; `volume`: how much that is, and whether memory
+//!   holds it; `spending`: asks before money is spent.
 //! - `world`: the system, whichever it is; `sim`: the whole flow simulated, for any size; `deployed`: the deployed
 //!   system, on MiniStack or in AWS; `upload`: a file into its bucket; `invoke`: events again.
 //! - `chaos`: faults at given rates; `proxy`: those on the wire; `processes`: the functions' processes.
@@ -31,6 +32,7 @@ mod sampler;
 pub(crate) mod sim;
 mod spending;
 mod upload;
+mod volume;
 mod world;
 
 use std::sync::Arc;
@@ -39,21 +41,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use common::receiver::SpanReceiver;
 use common::trace::{self, Destination};
-use local::interrupt::{received, unless_interrupted};
+use local::interrupt::{Interrupted, Signals};
 use local::terminal::Terminal;
 use tokio::time::Instant;
+
+use crate::report::{self, document::Run};
 
 pub use args::Args;
 pub(crate) use sim::server::serve as serve_s3;
 pub(crate) use sim::worker::{Args as WorkerArgs, serve as work};
 
+use args::Asked;
 use chaos::Chaos;
 use deployed::Deployed;
-use drive::{Known, drive};
+use drive::{Followed, Known, drive};
 use plan::Plan;
 use progress::Progress;
 use sampler::{Samples, sample};
 use sim::Sim;
+use volume::Volume;
 use world::{Target, World};
 
 /// How long the spans of an invocation may take to arrive.
@@ -63,11 +69,25 @@ const IDLE_WITHIN: Duration = Duration::from_mins(4);
 /// It has to be idle for so long: an event that was handed over shows only once it is at work.
 const IDLE_FOR: Duration = Duration::from_secs(2);
 
-/// Sends files, follows them, judges them, and writes the reports. Whether every row is accounted for.
-pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
-    let asked = args.check()?;
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every row is accounted for, or nothing was to be sent.
+    Clean,
+    /// Something is lost, doubled, late or wrong; what has been told.
+    NotClean,
+    /// It was broken off; what was through is clean, and has been told.
+    BrokenOff(Interrupted),
+}
+
+/// Sends files, follows them, judges them, and writes the reports.
+pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Ended> {
+    // Whoever interrupts a second time does not want to know any more: so one listener for all of it.
+    let mut signals = Signals::listen()?;
+    let mut asked = args.check()?;
     let run = format!("{:08x}", fastrand::u32(..));
     let plan = asked.plan(run.clone())?;
+    asked.pace.most = most(args, &asked, &plan, terminal)?;
     asked.outputs.check()?;
     let chaos = Arc::new(Chaos::new(asked.chaos.clone(), asked.seed));
     let spans = SpanReceiver::start().await.context("receive spans")?;
@@ -75,29 +95,31 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
 
     // Until files are sent there is nothing to report: an interrupt ends it.
     let starting = Box::pin(start(args, &asked, &plan, spans, chaos, terminal));
-    let Some(world) = unless_interrupted(starting).await? else { return Ok(true) };
+    let Some(world) = signals.unless(starting).await? else { return Ok(Ended::Clean) };
     let known = Known::new();
     let samples = Samples::default();
     let started_at = jiff::Timestamp::now();
-    let interrupted = {
+    let mut interrupted = {
         let progress = Progress::new(asked.pace.files, terminal);
         let driving = Box::pin(drive(&world, &plan, asked.pace, &known, &progress));
         tokio::select! {
             () = driving => None,
-            interrupted = received() => Some(interrupted?),
+            interrupted = signals.next() => Some(interrupted),
             () = sample(&world, &known, &samples, &progress) => None,
         }
     };
     let seconds = known.elapsed();
-    match interrupted {
-        Some(interrupted) => {
-            terminal.step(&format!("{interrupted}: reporting of the files that are through"));
-        }
-        // Without faults nothing comes again.
-        None if world.chaos.is_asked_for() => settle(&world, terminal).await,
-        None => {}
+    // Without faults nothing comes again.
+    if interrupted.is_none() && world.chaos.is_asked_for() {
+        interrupted = tokio::select! {
+            () = settle(&world, terminal) => None,
+            interrupted = signals.next() => Some(interrupted),
+        };
     }
-    trace::flush(FLUSH_WITHIN).await;
+    if let Some(interrupted) = interrupted {
+        terminal
+            .step(&format!("{interrupted}: reporting of the files that are through; once more ends at once"));
+    }
     let seen = conclude::Seen {
         run,
         started_at,
@@ -107,9 +129,42 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
         samples: samples.all(),
     };
     let files = std::mem::take(&mut *known.through());
-    // Who interrupts again does not want to know any more.
-    let concluding = Box::pin(conclude::conclude(&world, &asked, &plan, seen, files, terminal));
-    let document = unless_interrupted(concluding).await?;
+    let finishing = Box::pin(finish(world, &asked, &plan, seen, files, terminal));
+    let document = signals.unless(finishing).await?;
+    asked.outputs.write(&document, terminal)?;
+    Ok(match interrupted {
+        _ if !document.verdict.clean => Ended::NotClean,
+        Some(interrupted) => Ended::BrokenOff(interrupted),
+        None => Ended::Clean,
+    })
+}
+
+/// How many files may be begun at most: of what is kept in this machine's memory, no more than that holds.
+fn most(args: &Args, asked: &Asked, plan: &Plan, terminal: &Terminal) -> anyhow::Result<Option<u64>> {
+    let keeps_in_memory = asked.target == args::Target::Local;
+    let Some(free) = volume::free_memory_bytes().filter(|_| keeps_in_memory && !args.yes) else {
+        return Ok(None);
+    };
+    let volume = Volume::of(plan, &asked.pace)?;
+    let most = volume.bounded_by(free)?;
+    if volume.files.is_none() {
+        terminal
+            .step(&format!("at most {} are begun: this machine's memory holds no more", report::files(most)));
+    }
+    Ok(Some(most))
+}
+
+/// Judges what is through, and ends the system.
+async fn finish(
+    world: World,
+    asked: &Asked,
+    plan: &Plan,
+    seen: conclude::Seen,
+    files: Vec<Followed>,
+    terminal: &Terminal,
+) -> anyhow::Result<Run> {
+    trace::flush(FLUSH_WITHIN).await;
+    let document = conclude::conclude(&world, asked, plan, seen, files, terminal).await?;
     if !document.verdict.clean
         && let Target::Deployed(deployed) = &world.target
         && let Some(log) = deployed.keep_log()
@@ -120,14 +175,13 @@ pub async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<bool> {
         Target::Sim(sim) => sim.stop().await,
         Target::Deployed(deployed) => deployed.stop().await,
     }
-    asked.outputs.write(&document, terminal)?;
-    Ok(document.verdict.clean)
+    Ok(document)
 }
 
 /// The system, started or found; nothing if money was to be spent and somebody said no.
 async fn start(
     args: &Args,
-    asked: &args::Asked,
+    asked: &Asked,
     plan: &Plan,
     spans: SpanReceiver,
     chaos: Arc<Chaos>,
@@ -147,7 +201,7 @@ async fn start(
         }
         args::Target::Stage { stack, region } => {
             let deployed = Deployed::find(stack, region.as_deref(), &chaos).await?;
-            if !spending::agreed(args, asked, plan, stack, terminal)? {
+            if !spending::agreed(args, asked, plan, stack, terminal).await? {
                 return Ok(None);
             }
             Target::Deployed(Box::new(deployed))
@@ -160,6 +214,10 @@ async fn start(
 async fn settle(world: &World, terminal: &Terminal) {
     let deadline = Instant::now() + IDLE_WITHIN;
     let mut idle_since = Instant::now();
+    if !world.is_idle().await {
+        let minutes = IDLE_WITHIN.as_secs() / 60;
+        terminal.step(&format!("waiting for events and messages that come again, up to {minutes} minutes"));
+    }
     while idle_since.elapsed() < IDLE_FOR {
         if Instant::now() > deadline {
             terminal.step("the queue is still not empty: going on all the same");

@@ -56,9 +56,9 @@ impl Progress {
             let bar = files.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
             let bar = terminal.bars().add(bar);
             let template = if files.is_some() {
-                "{bar:24} {pos}/{len} files  {msg}"
+                "{bar:12} {pos}/{len} files  {wide_msg}"
             } else {
-                "{spinner} {pos} files  {msg}"
+                "{spinner} {pos} files  {wide_msg}"
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
@@ -114,18 +114,10 @@ impl Progress {
             let state = self.state();
             (state.lines.len() as u64, state.stuck)
         };
+        let Some(whole) = &self.whole else { return };
         let under_way = known.under_way();
-        let queue = queue.map(|queue| format!(", {queue} in the queue")).unwrap_or_default();
-        let stuck = if stuck > 0 { format!(", {stuck} stuck") } else { String::new() };
-        let read = bytes(read as f64);
-        let text = format!("{read}, {}/s, {under_way} under way{queue}{stuck}", bytes(rate));
-        match &self.whole {
-            Some(whole) if under_way > shown && shown > 0 => {
-                whole.set_message(format!("{text} ({shown} of them shown)"));
-            }
-            Some(whole) => whole.set_message(text),
-            None => {}
-        }
+        let shown = Some(shown).filter(|shown| *shown > 0 && *shown < under_way);
+        whole.set_message(status(read, rate, (under_way, shown), queue, stuck));
     }
 
     /// A plain line, where nothing is drawn.
@@ -135,17 +127,28 @@ impl Progress {
         }
         let state = self.state();
         let of = self.files.map(|files| format!(" of {files}")).unwrap_or_default();
-        let queue = queue.map(|queue| format!(", {queue} in the queue")).unwrap_or_default();
-        let stuck = if state.stuck > 0 { format!(", {} stuck", state.stuck) } else { String::new() };
         self.terminal.note(&format!(
-            "{}: {}{of} files, {}, {}/s, {} under way{queue}{stuck}",
+            "{}: {}{of} files, {}",
             duration(known.elapsed().as_secs_f64()),
             state.done,
-            bytes(read as f64),
-            bytes(rate),
-            known.under_way(),
+            status(read, rate, (known.under_way(), None), queue, state.stuck),
         ));
     }
+}
+
+/// What all of it comes to, in words: bytes read, bytes a second, files under way and how many of them are shown, messages
+/// that wait, files that are stuck.
+fn status(
+    read: u64,
+    rate: f64,
+    (under_way, shown): (u64, Option<u64>),
+    queue: Option<u64>,
+    stuck: u64,
+) -> String {
+    let shown = shown.map(|shown| format!(" ({shown} shown)")).unwrap_or_default();
+    let queue = queue.map(|queue| format!(", {queue} queued")).unwrap_or_default();
+    let stuck = if stuck > 0 { format!(", {stuck} stuck") } else { String::new() };
+    format!("{}, {}/s, {under_way} under way{shown}{queue}{stuck}", bytes(read as f64), bytes(rate))
 }
 
 impl Drop for Progress {
@@ -154,5 +157,19 @@ impl Drop for Progress {
         for bar in self.state().lines.values().chain(&self.whole) {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        assert_eq!(status(1_500, 0.0, (2, None), None, 0), "1.5 kB, 0 B/s, 2 under way");
+        assert_eq!(
+            status(250_000_000, 5e6, (40, Some(8)), Some(3), 1),
+            "250 MB, 5.0 MB/s, 40 under way (8 shown), 3 queued, 1 stuck"
+        );
     }
 }

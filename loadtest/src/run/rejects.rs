@@ -143,6 +143,7 @@ mod tests {
             bucket: "out".into(),
             key: "rejects/x".into(),
             by_reason: BTreeMap::new(),
+            etag: None,
             size: None,
             checksum_crc64nvme: None,
         };

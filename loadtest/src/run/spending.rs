@@ -1,19 +1,14 @@
 //! Asks before money is spent.
 
-use std::io::{BufRead as _, IsTerminal as _};
-
-use anyhow::Context as _;
+use local::confirm::confirm;
 use local::ending::UsageError;
 use local::terminal::Terminal;
 
 use super::args::{Args, Asked};
 use super::cost::{Bill, cost, of_sending};
 use super::plan::Plan;
-use crate::generate::Text;
-use crate::report::bytes;
-
-/// Files whose sizes are looked at; more are taken to be like these.
-const LOOKED_AT: u64 = 100;
+use super::volume::Volume;
+use crate::report::{bytes, files};
 
 /// What a run will cost, about.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,35 +19,20 @@ struct Estimate {
 }
 
 fn estimate(asked: &Asked, plan: &Plan) -> anyhow::Result<Estimate> {
-    let by_time =
-        asked.pace.duration.zip(asked.pace.rate).map(|(duration, rate)| duration.as_secs_f64() * rate);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number of files, for people"
-    )]
-    let by_time = by_time.map(|files| files.ceil() as u64);
-    let files = match (asked.pace.files, by_time) {
-        (Some(files), Some(by_time)) => files.min(by_time),
-        (Some(files), None) | (None, Some(files)) => files,
-        (None, None) => {
-            let text =
-                "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
-            return Err(UsageError(text.into()).into());
-        }
+    let volume = Volume::of(plan, &asked.pace)?;
+    let Some(files) = volume.files else {
+        let text = "how much would be sent can't be told beforehand: give --files, or --rate with --duration";
+        return Err(UsageError(text.into()).into());
     };
-    let looked_at = files.min(LOOKED_AT);
-    let sizes = (0..looked_at).map(|number| anyhow::Ok(Text::new(&plan.file(number).spec)?.bytes()));
-    let sizes = sizes.collect::<anyhow::Result<Vec<u64>>>()?;
-    let whole: u64 = sizes.iter().sum();
-    let scale = files as f64 / looked_at as f64;
-    let processed = cost(sizes.iter().map(|size| Bill::expected(*size)), asked.memory_mib, whole);
-    let sending: f64 = sizes.iter().map(|size| of_sending(*size)).sum();
-    Ok(Estimate { files, text_bytes: whole as f64 * scale, dollars: (processed.total + sending) * scale })
+    let bills = volume.sizes.iter().map(|size| Bill::expected(*size));
+    let sending: f64 = volume.sizes.iter().map(|size| of_sending(*size)).sum();
+    let dollars = cost(bills, asked.memory_mib, volume.sizes.iter().sum()).total + sending;
+    let scale = files as f64 / volume.sizes.len() as f64;
+    Ok(Estimate { files, text_bytes: volume.mean_bytes() * files as f64, dollars: dollars * scale })
 }
 
 /// Whether the money may be spent.
-pub(crate) fn agreed(
+pub(crate) async fn agreed(
     args: &Args,
     asked: &Asked,
     plan: &Plan,
@@ -61,29 +41,20 @@ pub(crate) fn agreed(
 ) -> anyhow::Result<bool> {
     let estimate = estimate(asked, plan)?;
     terminal.note(&format!(
-        "This sends {} files, {} of text, to the stack {stack}. By AWS's list prices that costs about ${:.2}: the functions' \
+        "This sends {}, {} of text, to the stack {stack}. By AWS's list prices that costs {}: the functions' \
          seconds at {} MiB and 75 MB/s, and the requests to S3, Lambda, SNS and SQS. On top come ${:.4} a month for what is \
          stored, input and output, until you delete it, and what leaves AWS where a compressed output is read back here.",
-        estimate.files,
+        files(estimate.files),
         bytes(estimate.text_bytes),
-        estimate.dollars,
+        about(estimate.dollars),
         asked.memory_mib,
         estimate.text_bytes * 2.0 / 1e9 * 0.023,
     ));
-    if args.yes {
-        return Ok(true);
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(UsageError("there is nobody to ask: --yes agrees".into()).into());
-    }
-    terminal.note("Go on? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("read the answer")?;
-    let agreed = matches!(answer.trim(), "y" | "Y" | "yes");
-    if !agreed {
-        terminal.note("nothing was sent");
-    }
-    Ok(agreed)
+    confirm("Send them?", args.yes, terminal).await
+}
+
+fn about(dollars: f64) -> String {
+    if dollars < 0.01 { "less than $0.01".into() } else { format!("about ${dollars:.2}") }
 }
 
 #[cfg(test)]
@@ -113,6 +84,11 @@ mod tests {
         assert!((many.dollars / one.dollars - 1000.0).abs() < 1.0, "{many:?}");
         assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m").unwrap().files, 120);
         assert_eq!(estimated("--size 1MiB --rate 2 --duration 1m --files 7").unwrap().files, 7);
+    }
+
+    #[test]
+    fn no_run_is_said_to_be_free() {
+        assert_eq!((about(0.004), about(1.5)), ("less than $0.01".into(), "about $1.50".into()));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use loadtest::generate::{Compression, Length, Profile, Reject, Spec, Text};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::places::{COMPRESSIONS, packed, unpacked};
+
 pub(crate) fn spec(profile: Profile, rows: u64, dirt: Option<&str>) -> Spec {
     Spec {
         profile,
@@ -43,8 +45,8 @@ pub(crate) struct Cleaned {
     rejects: Vec<Value>,
 }
 
-/// What the engine makes of a file, by the processor's defaults.
-fn clean(file: Vec<u8>) -> Cleaned {
+/// What the engine makes of a file, by the processor's defaults; of its output, the text.
+fn clean(file: Vec<u8>, compression: Compression) -> Cleaned {
     let (mut output, mut rejects) = (Kept::default(), Kept::default());
     let input = stream::iter([Ok(Bytes::from(file))]);
     let options = Options::default();
@@ -53,15 +55,17 @@ fn clean(file: Vec<u8>) -> Cleaned {
     let summary = runtime.block_on(run).unwrap();
     let lines = String::from_utf8(rejects.0).unwrap();
     let rejects = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    Cleaned { summary, output: output.0, rejects }
+    Cleaned { summary, output: unpacked(&output.0, compression), rejects }
 }
 
 /// Holds the engine to what is expected of a file, and the file to its own places.
 pub(crate) fn check(spec: &Spec) -> Cleaned {
     let text = Text::new(spec).unwrap();
-    let file = whole(&text);
-    assert_eq!(file.len() as u64, text.bytes(), "{spec:?}");
-    let cleaned = clean(file);
+    let file = packed(&text, spec.compression, 2);
+    if spec.compression == Compression::None {
+        assert_eq!(file.len() as u64, text.bytes(), "{spec:?}");
+    }
+    let cleaned = clean(file, spec.compression);
     let expected: Vec<Reject> = text.rejects().collect();
     let found: Vec<(u64, u64, u64, u64, &str)> = cleaned
         .rejects
@@ -125,6 +129,35 @@ fn the_engine_makes_of_dirty_files_what_is_expected() {
             let cleaned = check(&spec);
             assert!(cleaned.summary.counts.rows_rejected > 0, "{spec:?}");
         }
+    }
+}
+
+#[test]
+fn every_dirt_in_every_profile_and_compression_comes_to_what_is_expected() {
+    let grid = [
+        ("1/7:ragged", &["too_few_fields", "too_many_fields"][..]),
+        ("1/7:quotes", &["unclosed_quote"]),
+        ("1/7:bytes", &["invalid_encoding"]),
+        ("1/1000:huge", &["record_too_long", "unclosed_quote"]),
+    ];
+    for profile in PROFILES {
+        for (dirt, reasons) in grid {
+            let rows = if dirt.ends_with("huge") { huge_rows(&profile) } else { rows_enough(&profile) };
+            for compression in COMPRESSIONS {
+                let spec = Spec { compression, ..spec(profile.clone(), rows, Some(dirt)) };
+                let cleaned = check(&spec);
+                let found: Vec<&str> = cleaned.summary.by_reason.keys().map(|reason| reason.code()).collect();
+                assert_eq!(found, reasons, "{spec:?}");
+            }
+        }
+    }
+}
+
+/// Rows enough for two strata of a thousand behind the first 512 KiB.
+fn huge_rows(profile: &Profile) -> u64 {
+    match profile {
+        Profile::Wide => 3000,
+        profile => rows_enough(profile),
     }
 }
 

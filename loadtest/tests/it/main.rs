@@ -6,3 +6,4 @@ mod generated;
 mod places;
 mod run;
 mod sampled;
+mod told;

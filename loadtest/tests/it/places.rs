@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::generated::{PROFILES, spec, whole};
 
-const COMPRESSIONS: [Compression; 4] =
+pub(crate) const COMPRESSIONS: [Compression; 4] =
     [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Bgzip];
 
-fn packed(text: &Text, compression: Compression, threads: usize) -> Vec<u8> {
+pub(crate) fn packed(text: &Text, compression: Compression, threads: usize) -> Vec<u8> {
     let (mut file, mut rows) = (Vec::new(), 0);
     pack(text, compression, threads, |bytes, made| {
         assert!(made >= rows && made <= text.rows());
@@ -25,7 +25,7 @@ fn packed(text: &Text, compression: Compression, threads: usize) -> Vec<u8> {
     file
 }
 
-fn unpacked(file: &[u8], compression: Compression) -> Vec<u8> {
+pub(crate) fn unpacked(file: &[u8], compression: Compression) -> Vec<u8> {
     let mut text = Vec::new();
     match compression {
         Compression::None => text.extend_from_slice(file),

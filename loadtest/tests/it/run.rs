@@ -1,13 +1,14 @@
 //! `loadtest run` from outside, on the simulated system.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use loadtest::report::compare;
 use loadtest::report::document::Run;
+use rustix::process::{Pid, Signal, kill_process};
 
-fn loadtest(arguments: &[&str]) -> Command {
+pub(crate) fn loadtest(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(arguments).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT").stdin(Stdio::null());
     command
@@ -82,21 +83,84 @@ fn whatever_goes_wrong_on_the_wire_every_row_is_accounted_for() {
     assert!(repeats.republished + repeats.superseded + repeats.done_before > 0, "{repeats:?}");
 }
 
-#[test]
-fn an_interrupted_run_reports_of_what_was_through() {
+/// A run that goes on for an hour, once it has said how far it is: in a plain line, as there is no terminal.
+fn under_way() -> (Child, Lines<BufReader<ChildStderr>>) {
     let sent = ["run", "--target", "sim", "--rate", "3", "--duration", "1h", "--size", "100KB", "--json"];
     let mut child = loadtest(&sent).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A plain line, as there is no terminal.
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(" files, "))).unwrap().unwrap();
-    assert!(line.contains(" under way"), "{line}");
-    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-    let rest = std::thread::spawn(move || lines.map_while(Result::ok).count());
+    assert!(line.contains(" under way, ") && line.ends_with(" queued"), "{line}");
+    (child, lines)
+}
+
+fn signal(child: &Child, signals: &[Signal]) {
+    let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    signals.iter().for_each(|signal| kill_process(id, *signal).unwrap());
+}
+
+/// How it ended, and the rest of what it said.
+fn ended(child: Child, lines: Lines<BufReader<ChildStderr>>) -> (Output, String) {
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
     let output = child.wait_with_output().unwrap();
-    rest.join().unwrap();
-    let run = document(&output, 0);
+    (output, rest.join().unwrap())
+}
+
+#[test]
+fn an_interrupted_run_reports_of_what_was_through() {
+    let (child, lines) = under_way();
+    signal(&child, &[Signal::INT]);
+    let (output, said) = ended(child, lines);
+    let run = document(&output, 130);
     assert!(run.interrupted && run.verdict.clean && run.totals.files > 0);
+    assert!(said.contains("Ctrl-C: reporting of the files that are through"), "{said}");
+}
+
+#[test]
+fn who_interrupts_twice_gets_no_report() {
+    let (child, lines) = under_way();
+    // Both are there before it can have reported; which one it sees first is open.
+    signal(&child, &[Signal::STOP, Signal::INT, Signal::TERM, Signal::CONT]);
+    let (output, said) = ended(child, lines);
+    assert!([Some(130), Some(143)].contains(&output.status.code()), "{:?} {said}", output.status);
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(said.contains("error: interrupted by "), "{said}");
+}
+
+#[test]
+fn kinds_come_by_weight_as_fast_and_as_long_as_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mix = folder.path().join("mix.csv");
+    std::fs::write(&mix, "weight,profile,size,dirty\n2,,,\n1,narrow,80KB,1/9:ragged\n").unwrap();
+    let sent =
+        ["run", "--target", "sim", "--size", "60KB", "--rate", "8", "--duration", "2s", "--json", "--mix"];
+    let output = loadtest(&sent).arg(&mix).output().unwrap();
+    let run = document(&output, 0);
+    assert_eq!(run.configuration.kinds, ["67 % taxi 58.6 KiB", "33 % narrow 78.1 KiB dirty 1/9:ragged"]);
+    // Eight a second for two seconds, or fewer where the machine is slower.
+    assert!((2..=16).contains(&run.files.len()), "{}", run.files.len());
+    let narrow = run.files.iter().filter(|file| file.kind.starts_with("narrow")).count();
+    assert!(narrow < run.files.len() && run.verdict.clean, "{narrow}");
+    assert_eq!((run.configuration.rate, run.configuration.duration_seconds), (Some(8.0), Some(2.0)));
+}
+
+#[test]
+fn what_memory_cannot_hold_is_not_begun() {
+    let output = loadtest(&["run", "--size", "1TiB", "--files", "1000"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("take --target sim") && !said.contains("MiniStack"), "{said}");
+}
+
+#[test]
+fn shells_can_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = loadtest(&["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && script.contains("loadtest") && script.contains("chaos"),
+            "{script}"
+        );
+    }
 }
 
 #[test]

@@ -375,6 +375,45 @@ mod tests {
     }
 
     #[test]
+    fn flags_and_a_recipes_keys_say_the_same() {
+        let flags = "a.csv --delimiter ; --quote none --escape backslash --encoding latin1 --terminator crlf \
+                     --header-lines 0 --preamble-lines 2 --footnote-lines 1 --comment # --ragged pad,truncate-empty \
+                     --invalid-bytes replace --nul-bytes remove --stray-quotes repair --on-runaway-quote fail \
+                     --max-record-bytes 2MiB --max-rejects 5% --trim --neutralize-formulas --profile";
+        let keys = serde_json::json!({
+            "match": "**",
+            "delimiter": ";",
+            "quote": "none",
+            "escape": "backslash",
+            "encoding": "latin1",
+            "terminator": "crlf",
+            "header_lines": 0,
+            "preamble_lines": 2,
+            "footnote_lines": 1,
+            "comment": "#",
+            "ragged": ["pad", "truncate-empty"],
+            "invalid_bytes": "replace",
+            "nul_bytes": "remove",
+            "stray_quotes": "repair",
+            "on_runaway_quote": "fail",
+            "max_record_bytes": "2MiB",
+            "max_rejects": "5%",
+            "trim": true,
+            "neutralize_formulas": true,
+            "profile": true,
+        });
+        let recipe = Recipe::new(&serde_json::from_value(keys).unwrap(), None).unwrap();
+        let said = |line: &str, recipe: &Recipe| {
+            let options = options(&args(line), recipe).unwrap();
+            (options.told, options.policies, options.max_record_bytes, options.profile)
+        };
+        let by_flags = said(flags, &Recipe::default());
+        assert_eq!(by_flags, said("a.csv", &recipe));
+        assert_ne!(by_flags, said("a.csv", &Recipe::default()));
+        assert!(!said("a.csv --no-profile", &recipe).3);
+    }
+
+    #[test]
     fn parquet_is_not_compressed_once_more() {
         let recipe =
             Recipe { format: FormatWord::Parquet, compression: Some(Compression::None), ..Recipe::default() };

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_sdk_cloudformation::types::{Capability, Stack as Described, StackStatus};
+use aws_sdk_cloudformation::types::{Capability, Parameter, Stack as Described, StackStatus};
 use aws_sdk_s3::primitives::ByteStream;
 use tokio::time::Instant;
 
+use super::StackOptions;
 use super::clients::Clients;
 use super::functions::Zips;
 use super::template::{self, Code, Dropped};
@@ -17,7 +18,7 @@ const CODE_BUCKET: &str = "penstock-code";
 /// The template's key there: a request itself may hold no more than 51,200 bytes of one.
 const TEMPLATE_KEY: &str = "template.json";
 /// The stack's name, as `osls` would name it.
-const STACK_NAME: &str = "penstock-dev";
+pub const STACK_NAME: &str = "penstock-dev";
 /// MiniStack takes less than a second.
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
 
@@ -79,24 +80,28 @@ impl Outputs {
     }
 }
 
-/// Deploys a packaged template; says what came of it, and what was left out.
+/// Deploys the packaged template; says what came of it, and what was left out.
 pub(super) async fn deploy(
     endpoint: &str,
     clients: &Clients,
     zips: &Zips,
-    packaged: &str,
-    visibility_seconds: u32,
+    options: &StackOptions,
 ) -> anyhow::Result<(Outputs, Vec<Dropped>)> {
-    let local = template::localize(packaged, Code { bucket: CODE_BUCKET }, visibility_seconds)?;
+    let code = Code { bucket: CODE_BUCKET };
+    let local = template::localize(&options.template, code, options.visibility_seconds)?;
     upload(&clients.s3, zips).await?;
     let body = ByteStream::from(local.body.into_bytes());
     let put = clients.s3.put_object().bucket(CODE_BUCKET).key(TEMPLATE_KEY).body(body).send();
     put.await.context("upload the template")?;
+    let parameter = |(name, value): (&String, &String)| {
+        Parameter::builder().parameter_key(name).parameter_value(value).build()
+    };
     clients
         .cloudformation
         .create_stack()
         .stack_name(STACK_NAME)
         .template_url(format!("{endpoint}/{CODE_BUCKET}/{TEMPLATE_KEY}"))
+        .set_parameters(Some(options.parameters.iter().map(parameter).collect()))
         .capabilities(Capability::CapabilityIam)
         .send()
         .await

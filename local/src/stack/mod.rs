@@ -19,6 +19,7 @@ mod server;
 mod template;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -26,10 +27,10 @@ use common::config::environment;
 use common::trace::Destination;
 
 pub use clients::{ACCESS_KEY, Clients, SECRET_KEY};
-pub use deploy::Outputs;
+pub use deploy::{Outputs, STACK_NAME};
 pub use group::Group;
 pub use python::Pinned;
-pub use server::{Detached, REGION};
+pub use server::{ACCOUNT, Detached, REGION};
 pub use template::Dropped;
 
 use python::MINISTACK;
@@ -43,6 +44,8 @@ use crate::workspace;
 pub struct StackOptions {
     /// The packaged template to deploy.
     pub template: Cow<'static, str>,
+    /// Values of its parameters that are not the defaults.
+    pub parameters: BTreeMap<String, String>,
     /// After how many seconds a message that was not dealt with is received again. Deployed it is minutes.
     pub visibility_seconds: u32,
     /// Whether it outlives this process.
@@ -57,6 +60,7 @@ impl Default for StackOptions {
     fn default() -> Self {
         Self {
             template: template::GOLDEN.into(),
+            parameters: BTreeMap::new(),
             visibility_seconds: 2,
             detached: false,
             functions_through: None,
@@ -89,9 +93,7 @@ impl Stack {
         };
         let server = Server::start(&python, &server).await?;
         let clients = Clients::new(server.endpoint());
-        let (template, visibility_seconds) = (&options.template, options.visibility_seconds);
-        let deployed = deploy::deploy(server.endpoint(), &clients, &zips, template, visibility_seconds);
-        let deployed = Box::pin(deployed).await;
+        let deployed = Box::pin(deploy::deploy(server.endpoint(), &clients, &zips, options)).await;
         let (outputs, dropped) = deployed.context("deploy the system to MiniStack")?;
         terminal.step(&format!("deployed to {}", server.endpoint()));
         for (because, ids) in template::by_reason(&dropped) {

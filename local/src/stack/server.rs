@@ -21,7 +21,7 @@ use super::group::Group;
 const SCRIPTS: [(&str, &str); 2] =
     [("launch.py", include_str!("launch.py")), ("mend.py", include_str!("mend.py"))];
 /// The account that the stack believes to be in.
-pub(super) const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = "123456789012";
 /// The region that the stack believes to be in.
 pub const REGION: &str = "us-east-1";
 /// How long the server may take to answer: a second as a rule, longer where Python's files are not yet cached.

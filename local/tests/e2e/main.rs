@@ -16,19 +16,26 @@
 //! - `given_up`: an event that the processor gives up, and its replay.
 //! - `set_aside`: a message that the consumer gives up or puts off, and an operator's tools.
 //! - `subscribers`: others who subscribe to the events.
+//! - `told`: whom `notifications.yml` names: a bus, and a webhook; `webhook`: who answers that.
+//! - `digest`: a day's summary, as its schedule asks for it.
 //! - `traces`: one file, one trace, through all of it.
+//! - `sdk`: clients of what only some of these ask.
 //! - `roles`: what each function may do, and what it is refused.
 
+mod digest;
 mod failures;
 mod files;
 mod given_up;
 mod invoke;
 mod repeats;
 mod roles;
+mod sdk;
 mod set_aside;
 mod subscribers;
 mod system;
+mod told;
 mod traces;
+mod webhook;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,10 +51,12 @@ use local::terminal::Terminal;
 use tokio::task::JoinSet;
 
 use system::System;
+use told::Audience;
+use webhook::Receiver;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 16] = [
+const SCENARIOS: [(&str, Scenario); 18] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -65,6 +74,8 @@ const SCENARIOS: [(&str, Scenario); 16] = [
         Box::pin(set_aside::damaged_and_replayed(system))
     }),
     ("a_subscriber_gets_what_it_asks_for", |system| Box::pin(subscribers::of_failures(system))),
+    ("a_bus_and_a_signed_webhook_are_told_once", |system| Box::pin(told::once(system))),
+    ("a_days_digest_is_sent_once", |system| Box::pin(digest::of_a_day(system))),
     ("ten_files_in_one_batch_keep_their_traces", |system| Box::pin(traces::batch(system))),
     ("the_processor_does_what_its_role_says_and_no_more", |system| Box::pin(roles::processor(system))),
     ("the_consumer_does_what_its_role_says_and_no_more", |system| Box::pin(roles::consumer(system))),
@@ -107,7 +118,13 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     options.spans_to =
         if by_udp { Destination::Daemon(spans.daemon()) } else { Destination::Otlp(spans.endpoint()) };
     trace::start("e2e", &options.spans_to, None);
-    let system = Arc::new(System::new(Stack::start(&options, terminal).await?, spans));
+    let receiver = Receiver::start().await.context("receive webhooks")?;
+    options.parameters = told::parameters();
+    options.parameters.insert("DigestSchedule".into(), digest::SCHEDULE.into());
+    let stack = Stack::start(&options, terminal).await?;
+    // The consumer reads it when its first message comes.
+    let audience = Audience::of(&stack, receiver).await.context("name whom to tell")?;
+    let system = Arc::new(System::new(stack, spans, audience));
 
     let mut running = JoinSet::new();
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_wanted(name)) {

@@ -7,19 +7,23 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sts::config::{BehaviorVersion, Credentials};
 use common::contract::{catalog_key, claim_key, clean_key, receipt_key};
 
 use crate::invoke::role_of;
+use crate::sdk;
 use crate::system::System;
+use crate::told;
 
 /// Of the functions' zips: none of the stack's buckets.
 const OTHER_BUCKET: &str = "penstock-code";
 const OTHER_KEY: &str = "consumer.zip";
 
-/// Something to be tried, on a key of a bucket or on a queue.
+/// Something to be tried, on a key of a bucket, on a queue, a secret or a bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Get,
@@ -37,15 +41,21 @@ enum Act {
     Receive,
     Purge,
     Attributes,
+    /// What a secret says.
+    Reveal,
+    /// Something onto a bus.
+    PutEvent,
 }
 
-/// What is tried, and where: a bucket and a key, or a queue and nothing.
+/// What is tried, and where: a bucket and a key, or a queue, a secret or a bus and nothing.
 type Attempt = (Act, String, String);
 
 /// Clients that are a function.
 struct Impostor {
     s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    events: aws_sdk_eventbridge::Client,
     /// The version that `GetVersion` and `DeleteVersion` mean.
     version_id: Option<String>,
 }
@@ -96,12 +106,16 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Receive, &*outputs.event_queue_url, ""),
         (Act::Receive, &*outputs.failures_queue_url, ""),
         (Act::Purge, &*outputs.failures_queue_url, ""),
+        (Act::Get, told::CONFIG_BUCKET, told::CONFIG_KEY),
+        (Act::Reveal, told::SECRET_NAME, ""),
+        (Act::PutEvent, told::BUS, ""),
     ];
     let processor = impostor(&system, &outputs.processor_function, receipt.source.version_id.clone()).await?;
     hold(&system, &processor, key, &owned(&may), &owned(&may_not)).await
 }
 
-/// The consumer reads the output and writes claims and catalogue; of the input it sees nothing.
+/// The consumer reads the output and writes claims and catalogue; of the input it sees nothing. It reads who is to be told,
+/// and has the secret and the bus that it was given, and no other.
 pub(crate) async fn consumer(system: Arc<System>) -> anyhow::Result<()> {
     let key = "roles/consumer.csv";
     let (receipt, entry) = system.send(key, b"id\n1\n").await?;
@@ -118,6 +132,9 @@ pub(crate) async fn consumer(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, output, "catalog/roles-put"),
         (Act::Attributes, &*outputs.event_queue_url, ""),
         (Act::Send, &*outputs.dead_letter_queue_url, ""),
+        (Act::Get, told::CONFIG_BUCKET, told::CONFIG_KEY),
+        (Act::Reveal, told::SECRET_NAME, ""),
+        (Act::PutEvent, told::BUS, ""),
     ];
     let may_not = [
         (Act::Get, input, key),
@@ -143,6 +160,12 @@ pub(crate) async fn consumer(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Send, &*outputs.failures_queue_url, ""),
         (Act::Receive, &*outputs.dead_letter_queue_url, ""),
         (Act::Purge, &*outputs.event_queue_url, ""),
+        (Act::Put, told::CONFIG_BUCKET, told::CONFIG_KEY),
+        (Act::Get, told::CONFIG_BUCKET, "another.yml"),
+        (Act::List, told::CONFIG_BUCKET, ""),
+        (Act::Reveal, told::OTHER_SECRET_NAME, ""),
+        (Act::PutEvent, told::OTHER_BUS, ""),
+        (Act::PutEvent, "default", ""),
     ];
     let consumer = impostor(&system, &outputs.consumer_function, receipt.source.version_id.clone()).await?;
     hold(&system, &consumer, key, &owned(&may), &owned(&may_not)).await
@@ -185,23 +208,9 @@ async fn hold(
 /// The clients that a function's role makes.
 async fn impostor(system: &System, function: &str, version_id: Option<String>) -> anyhow::Result<Impostor> {
     let role = role_of(system, function).await?;
-    let clients = system.stack.clients();
-    let (s3, sqs) = (clients.s3.config(), clients.sqs.config());
-    let mut sts = aws_sdk_sts::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(s3.region().cloned())
-        .credentials_provider(Credentials::new(
-            local::stack::ACCESS_KEY,
-            local::stack::SECRET_KEY,
-            None,
-            None,
-            "local",
-        ))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(system.stack.endpoint());
-    sts.set_sleep_impl(s3.sleep_impl());
+    let sdk = sdk::config(&system.stack);
     // The role trusts Lambda alone. MiniStack lets the account's owner assume any.
-    let assume = aws_sdk_sts::Client::from_conf(sts.build()).assume_role();
+    let assume = aws_sdk_sts::Client::new(&sdk).assume_role();
     let assumed = assume.role_arn(&role).role_session_name("e2e").send().await;
     let session = assumed.with_context(|| format!("assume {role}"))?.credentials;
     let session = session.with_context(|| format!("{role} has no credentials"))?;
@@ -212,11 +221,13 @@ async fn impostor(system: &System, function: &str, version_id: Option<String>) -
         None,
         "role",
     );
-    let s3 = s3.to_builder().credentials_provider(credentials.clone()).build();
-    let sqs = sqs.to_builder().credentials_provider(credentials).build();
+    let sdk = sdk::acting_as(&sdk, credentials.clone());
+    let s3 = system.stack.clients().s3.config().to_builder().credentials_provider(credentials).build();
     Ok(Impostor {
         s3: aws_sdk_s3::Client::from_conf(s3),
-        sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        sqs: aws_sdk_sqs::Client::new(&sdk),
+        secrets: aws_sdk_secretsmanager::Client::new(&sdk),
+        events: aws_sdk_eventbridge::Client::new(&sdk),
         version_id,
     })
 }
@@ -224,7 +235,7 @@ async fn impostor(system: &System, function: &str, version_id: Option<String>) -
 impl Impostor {
     /// The code of the refusal; none where it was done.
     async fn attempt(&self, act: Act, place: &str, key: &str) -> anyhow::Result<Option<String>> {
-        let Self { s3, sqs, version_id } = self;
+        let Self { s3, sqs, secrets, events, version_id } = self;
         let body = ByteStream::from_static(b"roles");
         match act {
             Act::Get | Act::GetAbsent => refusal(s3.get_object().bucket(place).key(key).send().await),
@@ -253,6 +264,16 @@ impl Impostor {
             Act::Receive => refusal(sqs.receive_message().queue_url(place).send().await),
             Act::Purge => refusal(sqs.purge_queue().queue_url(place).send().await),
             Act::Attributes => refusal(sqs.get_queue_attributes().queue_url(place).send().await),
+            Act::Reveal => refusal(secrets.get_secret_value().secret_id(place).send().await),
+            Act::PutEvent => {
+                let entry = PutEventsRequestEntry::builder().event_bus_name(place).source("roles");
+                let entry = entry.detail_type("roles").detail("{}").build();
+                let answer = events.put_events().entries(entry).send().await;
+                // An event that was not taken is no error of the request.
+                let untaken = answer.as_ref().map_or(0, PutEventsOutput::failed_entry_count);
+                ensure!(untaken == 0, "{place} did not take an event: {answer:?}");
+                refusal(answer)
+            }
         }
     }
 }

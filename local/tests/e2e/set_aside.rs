@@ -41,7 +41,7 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
     let slow = &receipts[SLOW].event_id;
     let claim =
         Claim { event_id: slow.clone(), owner: "e2e".into(), expires_at: Timestamp::now() + 3.seconds() };
-    write(&system, &claim_key(slow), serde_json::to_vec(&claim)?).await?;
+    system.write(&claim_key(slow), serde_json::to_vec(&claim)?).await?;
     for (at, body) in bodies.iter().enumerate() {
         system.enqueue(if at == POISON { &poison } else { body }).await?;
     }
@@ -53,7 +53,7 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
     ensure!(attribute(REASON) == "contradiction", "{letter:?}");
     ensure!(attribute(REASON_TEXT).ends_with("its sums don't add up"), "{letter:?}");
     // What was not there for the moment is there again.
-    write(&system, &receipt_key, absent).await?;
+    system.write(&receipt_key, absent).await?;
     for (at, receipt) in receipts.iter().enumerate().filter(|(at, _)| *at != POISON) {
         let entry = system.entry_of(receipt).await?;
         ensure!(entry.status == CatalogStatus::Processed, "{} is catalogued as {entry:?}", keys[at]);
@@ -73,13 +73,6 @@ pub(crate) async fn batch(system: Arc<System>) -> anyhow::Result<()> {
     }
     let letters = letters_of(&system, &receipts[POISON].event_id).await?;
     ensure!(letters.len() == 1, "{} letters of one event", letters.len());
-    Ok(())
-}
-
-async fn write(system: &System, key: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
-    let put = system.stack.clients().s3.put_object().bucket(system.output_bucket()).key(key);
-    let put = put.body(aws_sdk_s3::primitives::ByteStream::from(bytes)).send().await;
-    put.with_context(|| format!("put {key}"))?;
     Ok(())
 }
 
@@ -152,7 +145,7 @@ pub(crate) async fn damaged_and_replayed(system: Arc<System>) -> anyhow::Result<
     let key = "set-aside/damaged.csv";
     let (receipt, entry) = system.send(key, b"id\n1\n2\n").await?;
     let queue = subscribe(&system, "damaged", true, &["penstock.file.processed"]).await?;
-    let event = event_of(&receipt)?;
+    let event = event_of(&system, &receipt)?;
     system.remove(&clean_key(key)?).await?;
     let day = receipt.timing.finished_at.strftime("%Y-%m-%d");
     system.remove(&format!("catalog/dt={day}/{}.json", entry.event_id)).await?;
@@ -194,10 +187,8 @@ pub(crate) async fn damaged_and_replayed(system: Arc<System>) -> anyhow::Result<
 }
 
 /// The message that a receipt calls for.
-fn event_of(receipt: &Receipt) -> anyhow::Result<String> {
-    let location = common::contract::Location {
-        bucket: receipt.outputs.first().context("there is no output")?.bucket.clone(),
-        key: common::contract::receipt_key(&receipt.source.key)?,
-    };
+pub(crate) fn event_of(system: &System, receipt: &Receipt) -> anyhow::Result<String> {
+    let key = common::contract::receipt_key(&receipt.source.key)?;
+    let location = common::contract::Location { bucket: system.output_bucket().to_owned(), key };
     Ok(serde_json::to_string(&FileEvent::new(receipt, location))?)
 }

@@ -10,6 +10,7 @@ use common::trace;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::sdk;
 use crate::system::System;
 
 /// A queue that asks for failed files alone gets those, as the consumer does: the event, its type and its trace.
@@ -52,7 +53,17 @@ pub(crate) async fn subscribe(
     raw: bool,
     kinds: &[&str],
 ) -> anyhow::Result<String> {
-    let topic = &system.stack.outputs().event_topic_arn;
+    subscribe_to(system, &system.stack.outputs().event_topic_arn, name, raw, kinds).await
+}
+
+/// The same of any topic.
+pub(crate) async fn subscribe_to(
+    system: &System,
+    topic: &str,
+    name: &str,
+    raw: bool,
+    kinds: &[&str],
+) -> anyhow::Result<String> {
     let account = topic.split(':').nth(4).context("the topic has no account")?;
     let name = format!("penstock-e2e-{name}");
     let arn = format!("arn:aws:sqs:{}:{account}:{name}", local::stack::REGION);
@@ -68,21 +79,7 @@ pub(crate) async fn subscribe(
     let created = create.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
     let queue = created.queue_url.context("the queue has no URL")?;
 
-    let config = sqs.config();
-    let credentials = aws_sdk_sns::config::Credentials::new(
-        local::stack::ACCESS_KEY,
-        local::stack::SECRET_KEY,
-        None,
-        None,
-        "local",
-    );
-    let sns = aws_sdk_sns::Config::builder()
-        .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
-        .region(config.region().cloned())
-        .credentials_provider(credentials)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(system.stack.endpoint());
-    let subscribe = aws_sdk_sns::Client::from_conf(sns.build()).subscribe().topic_arn(topic);
+    let subscribe = aws_sdk_sns::Client::new(&sdk::config(&system.stack)).subscribe().topic_arn(topic);
     let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", raw.to_string());
     let filter = json!({ "type": kinds }).to_string();
     subscribe.attributes("FilterPolicy", filter).send().await.context("subscribe")?;

@@ -20,6 +20,8 @@ use opentelemetry::trace::TraceContextExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::told::Audience;
+
 const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -28,6 +30,8 @@ pub(crate) struct System {
     pub(crate) stack: Stack,
     /// Where the functions send their spans, and the uploads of this process.
     pub(crate) spans: SpanReceiver,
+    /// Whom the consumer tells beside the alert topic.
+    pub(crate) audience: Audience,
     /// What was put, and the trace that it began.
     uploads: Mutex<Vec<(Source, String)>>,
 }
@@ -40,8 +44,8 @@ pub(crate) struct Listed {
 }
 
 impl System {
-    pub(crate) fn new(stack: Stack, spans: SpanReceiver) -> Self {
-        Self { stack, spans, uploads: Mutex::default() }
+    pub(crate) fn new(stack: Stack, spans: SpanReceiver, audience: Audience) -> Self {
+        Self { stack, spans, audience, uploads: Mutex::default() }
     }
 
     /// Every file that was put so far, and the trace that it began.
@@ -132,6 +136,13 @@ impl System {
             bytes.extend_from_slice(&chunk);
         }
         Ok(Some(bytes))
+    }
+
+    /// Puts an object into the output bucket.
+    pub(crate) async fn write(&self, key: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let put = self.stack.clients().s3.put_object().bucket(self.output_bucket()).key(key);
+        put.body(ByteStream::from(bytes)).send().await.with_context(|| format!("put {key}"))?;
+        Ok(())
     }
 
     /// Deletes an object of the output bucket.

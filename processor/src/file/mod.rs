@@ -221,6 +221,7 @@ impl File<'_> {
         let mut receipt =
             receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
         if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
+            rejects.etag = Some(finished.etag);
             rejects.size = Some(finished.size);
             rejects.checksum_crc64nvme = Some(finished.checksum_crc64nvme);
         }

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::contract::ObjectRef;
 use common::read::read_object;
-use common::store::Condition;
+use common::store::{Condition, StoreError};
 use common::trace::{self, Step, Tally, Waited, count_of};
 use common::write::{Finished, ObjectWriter};
 use engine::{EngineError, Summary};
@@ -13,7 +14,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry::trace::{FutureExt as _, SpanBuilder, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
-use super::{File, Places};
+use super::{File, MAX_TRIES, Places, is_race, pause};
 use crate::give_up::Reason;
 use crate::outputs::{self, ObjectSink};
 
@@ -107,7 +108,13 @@ impl File<'_> {
             processor.write,
         );
         let mut clean = ObjectSink { writer, tally, waited: &waits.output };
-        let rejects = outputs::rejects_writer(store(), places.rejects.clone(), processor.write_rejects);
+        let rejects = outputs::rejects_writer(
+            store(),
+            places.rejects.clone(),
+            source,
+            &self.event_id,
+            processor.write_rejects,
+        );
         let mut rejects = ObjectSink { writer: rejects, tally, waited: &waits.output };
         let options = processor.options(&self.recipe);
         let ran = async {
@@ -118,7 +125,7 @@ impl File<'_> {
             }
             let mut set_aside = None;
             if summary.counts.rows_rejected > 0 {
-                let finished = rejects.writer.finish(&Condition::Always).await;
+                let finished = self.finish_rejects(&mut rejects.writer, &places.rejects).await;
                 set_aside = Some(finished.map_err(|error| EngineError::Rejects(io::Error::other(error)))?);
             }
             waits
@@ -141,5 +148,25 @@ impl File<'_> {
         };
         tokio::join!(self.abort(rejects.writer), self.abort(clean.writer));
         Err(stopped)
+    }
+
+    /// Makes the rejects visible. Those that a twin wrote before stay, where they are the same: its receipt names their
+    /// `ETag`, as ours will.
+    async fn finish_rejects(
+        &self,
+        writer: &mut ObjectWriter,
+        object: &ObjectRef,
+    ) -> Result<Finished, StoreError> {
+        let (mut condition, mut tries) = (Condition::IfAbsent, 0);
+        loop {
+            tries += 1;
+            match writer.finish(&condition).await {
+                // Another Penstock's bytes under the same name: ours replace them.
+                Err(error) if is_race(&error) && tries < MAX_TRIES => pause(tries).await,
+                finished => return finished,
+            }
+            let found = self.processor.store.head(object).await?;
+            condition = found.map_or(Condition::IfAbsent, |found| Condition::IfMatch(found.etag));
+        }
     }
 }

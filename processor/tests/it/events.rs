@@ -1,7 +1,7 @@
 //! What becomes of each kind of event, and of a good file.
 
-use common::contract::{Status, receipt_key};
-use common::store::Payload;
+use common::contract::{ObjectRef, Status, receipt_key};
+use common::store::{Payload, Store as _};
 use processor::handler::Answer;
 use serde_json::{Value, json};
 
@@ -24,6 +24,10 @@ async fn a_file_becomes_clean_file_rejects_receipt_and_message() {
     let rejects = receipt.rejects.as_ref().unwrap();
     assert_eq!(rejects.key, format!("rejects/in/orders.csv.{}.ndjson", receipt.event_id));
     let stored = world.read(&rejects.key).unwrap();
+    let found = world.memory.head(&ObjectRef::new(OUT, &rejects.key)).await.unwrap().unwrap();
+    assert_eq!(rejects.etag, Some(found.etag));
+    assert_eq!(found.metadata["penstock-event-id"], receipt.event_id);
+    assert_eq!(Some(&found.metadata["penstock-source-version"]), receipt.source.version_id.as_ref());
     assert_eq!(rejects.size, Some(stored.len() as u64));
     assert_eq!(rejects.checksum_crc64nvme, Some(Payload::new(stored.clone().into()).checksum()));
     let line: Value = serde_json::from_slice(&stored).unwrap();

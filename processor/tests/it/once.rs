@@ -111,6 +111,40 @@ async fn an_output_whose_receipt_never_came_is_adopted() {
 }
 
 #[tokio::test]
+async fn rejects_whose_receipt_never_came_stay_where_they_are_the_same() {
+    let world = World::new().await;
+    let event = world.upload(KEY, CSV, "01").await;
+    world.handle(&event).await.unwrap();
+    let rejects = ObjectRef::new(OUT, world.receipt(KEY).unwrap().rejects.unwrap().key);
+    let made = world.memory.head(&rejects).await.unwrap().unwrap();
+    let content = world.read(&rejects.key).unwrap();
+    let forget = || {
+        world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
+        world.memory.delete(OUT, &format!("clean/{KEY}"));
+    };
+    // In one part of an upload, so that the same bytes have another ETag.
+    forget();
+    let new = NewObject { object: rejects.clone(), content_type: "", metadata: made.metadata.clone() };
+    let upload = world.memory.create_upload(&new).await.unwrap();
+    let payload = Payload::new(content.clone().into());
+    let crc64nvme = payload.crc64nvme;
+    let part = world.memory.upload_part(&upload, 1, payload).await.unwrap();
+    let twins = world.memory.complete_upload(&upload, &[part], crc64nvme, &Condition::Always).await.unwrap();
+    assert_ne!(twins.etag, made.etag);
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+    assert_eq!(world.receipt(KEY).unwrap().rejects.unwrap().etag, Some(twins.etag));
+    world.assert_whole(KEY).await;
+
+    // Other bytes, as another Penstock may have made them: replaced.
+    forget();
+    let payload = Payload::new(b"{}\n".to_vec().into());
+    world.memory.put(&new, payload, &Condition::Always).await.unwrap();
+    assert_eq!(world.handle(&event).await.unwrap().processed, 1);
+    assert_eq!(world.read(&rejects.key).unwrap(), content);
+    world.assert_whole(KEY).await;
+}
+
+#[tokio::test]
 async fn a_newer_output_without_its_receipt_is_left_alone() {
     let world = World::new().await;
     let event = world.upload(KEY, CSV, "01").await;

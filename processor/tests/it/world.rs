@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use common::config::ProcessorConfig;
-use common::contract::{FileEvent, ObjectRef, Receipt};
+use common::contract::{FileEvent, META_SOURCE_VERSION, ObjectRef, Receipt};
 use common::sim::SimServer;
 use common::store::{Condition, FaultyStore, MemoryStore, NewObject, Payload, Store};
 use common::topic::MemoryTopic;
@@ -146,6 +146,13 @@ impl World {
             assert_eq!((meta.etag, meta.size), (output.etag.clone(), output.size));
             assert_eq!(meta.checksum_crc64nvme.as_ref(), Some(&output.checksum_crc64nvme));
             assert!(receipt.adds_up());
+            if let Some(rejects) = receipt.rejects {
+                let meta = self.memory.head(&ObjectRef::new(OUT, &rejects.key)).await.unwrap();
+                let meta = meta.expect("the rejects");
+                assert_eq!((Some(meta.etag), Some(meta.size)), (rejects.etag, rejects.size));
+                assert_eq!(meta.checksum_crc64nvme, rejects.checksum_crc64nvme);
+                assert_eq!(meta.metadata[META_SOURCE_VERSION], receipt.source.version());
+            }
         }
     }
 }
