@@ -95,7 +95,9 @@ fn under_way() -> (Child, Lines<BufReader<ChildStderr>>) {
 
 fn signal(child: &Child, signals: &[Signal]) {
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    signals.iter().for_each(|signal| kill_process(id, *signal).unwrap());
+    for signal in signals {
+        kill_process(id, *signal).unwrap();
+    }
 }
 
 /// How it ended, and the rest of what it said.
