@@ -64,6 +64,11 @@ def arguments() -> argparse.Namespace:
         "--base", metavar="IMAGE", help="base image instead of the Dockerfile's, by digest for a release"
     )
     build.add_argument(
+        "--features",
+        default="",
+        help="cargo features of the functions: processor/parquet for recipes that write Parquet",
+    )
+    build.add_argument(
         "--push", metavar="REPOSITORY", help="push both to this repository, tagged by function and revision"
     )
     check.add_argument(
@@ -76,7 +81,7 @@ def arguments() -> argparse.Namespace:
 
 def build(given: argparse.Namespace) -> None:
     engine = choose(given.engine)
-    context = binaries.build(ARCHITECTURES[given.arch])
+    context = binaries.build(ARCHITECTURES[given.arch], given.features)
     options = {"BASE": given.base} if given.base else {}
     for function in FUNCTIONS:
         tag = f"penstock-{function}:{context.revision}"

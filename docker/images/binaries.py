@@ -64,8 +64,8 @@ def source() -> tuple[str, str, int]:
     return version, revision, int(committed)
 
 
-def build(arch: Arch) -> Context:
-    """Builds both functions and lays them out as the Dockerfile's stage `prebuilt` wants them."""
+def build(arch: Arch, features: str = "") -> Context:
+    """Builds both functions, with these cargo features, and lays them out as the Dockerfile's stage `prebuilt` wants them."""
     _standard_library(arch)
     target_dir = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     # No path of this machine may be in a binary: the same commit gives the same bytes wherever it was built, as if in
@@ -77,6 +77,7 @@ def build(arch: Arch) -> Context:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     command = ["cargo", "zigbuild", "--profile", "dist", "--locked", "-p", "processor", "-p", "consumer"]
+    command += ["--features", features]
     wanted = f"{arch.target}.{GLIBC[0]}.{GLIBC[1]}"
     options = ["--target", wanted, "--target-dir", target_dir]
     call([*command, *options], f"build for {wanted}", environment=environment, show=True)
