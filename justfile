@@ -36,11 +36,12 @@ deploy-local *ARGS:
 test:
     cargo test --workspace
 
+# Both crates in one command, because cargo builds the SDK anew for each selection of them.
+#
 # The whole system on MiniStack: objects, queues, catalogue, and everything that goes wrong
 e2e:
-    cargo test --release -p local --test e2e
-    cargo test --release -p local --test e2e -- --udp traces sample repeated
-    cargo test --release -p loadtest --test e2e
+    cargo test --release -p local -p loadtest --test e2e
+    cargo test --release -p local -p loadtest --test e2e -- --udp traces sample repeated
 
 # S3, SNS and SQS by a second opinion: the same code against LocalStack
 second-opinion *ARGS:

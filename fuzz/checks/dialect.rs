@@ -19,7 +19,9 @@ pub(crate) fn holds(data: &[u8]) {
         !dialect.delimiter.is_empty() && !dialect.delimiter.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
     );
     // Who finds comments takes a line as wide as the table for none, and a quote in a preamble hides its lines' ends.
-    if dialect.comment != Comment::None || dialect.preamble_lines > 0 {
+    // Where a quote has the names take the whole file, they are fewer lines than were found to be names.
+    let is_all_names = dialect.header && found.summary.counts.rows_in == 0;
+    if dialect.comment != Comment::None || dialect.preamble_lines > 0 || is_all_names {
         return;
     }
     let told = Told {
