@@ -40,7 +40,7 @@ impl Budget {
             // Not S3's least, 5 MiB: then parts would have to grow, and memory with them, within 32 GiB.
             0..256 => (4, 2, 8, 1),
             256..1024 => (8, 2, 8, 2),
-            // A range less than parts, whose answers take longer: so 96 MiB hold a window of zstd too.
+            // A range less than parts, so that 96 MiB hold a window of zstd too.
             1024..3072 => (8, 2, 8, 3),
             3072..6144 => (8, 6, 8, 6),
             _ => (8, 12, 8, 12),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use local::page::{Chart, Line, Page, Part, escaped, stacked, table, tiles, waterfall};
 
 use super::document::{FileRun, Percentiles, Repeats, Run, rank};
-use super::summary::counts;
+use super::summary::{counts, words};
 use super::{binary_bytes, bytes, duration, files, or_none};
 
 /// Files that are listed, the slowest first.
@@ -44,9 +44,8 @@ fn told(run: &Run) -> String {
 
 fn verdict(run: &Run) -> String {
     let verdict = &run.verdict;
-    let (class, words) =
-        if verdict.clean { ("good", "✔ every row accounted for") } else { ("bad", "✘ NOT clean") };
-    let mut markup = format!("<p><b class=\"{class}\">{words}</b>: {}", counts(verdict));
+    let (class, mark) = if verdict.clean { ("good", '✔') } else { ("bad", '✘') };
+    let mut markup = format!("<p><b class=\"{class}\">{mark} {}</b>: {}", words(run), counts(verdict));
     if verdict.open_uploads_of_killed > 0 {
         let count = verdict.open_uploads_of_killed;
         write!(markup, "; and {count} of invocations that chaos killed, which the lifecycle rule aborts")

@@ -64,9 +64,17 @@ fn verdict(run: &Run) -> Vec<String> {
             verdict.open_uploads_of_killed
         ));
     }
-    let words = if verdict.clean { "every row accounted for" } else { "NOT clean" };
-    lines.push(format!("{words}: {}", counts(verdict)));
+    lines.push(format!("{}: {}", words(run), counts(verdict)));
     lines
+}
+
+/// A verdict in words. Of a run that was broken off, it is only about what was through.
+pub(super) fn words(run: &Run) -> &'static str {
+    match (run.verdict.clean, run.interrupted) {
+        (true, false) => "every row accounted for",
+        (true, true) => "every row of what was through is accounted for",
+        (false, _) => "NOT clean",
+    }
 }
 
 /// What a verdict counts, in words.
@@ -100,6 +108,7 @@ mod tests {
         run.verdict.open_uploads_of_killed = 2;
         let lines = lines(&run);
         assert!(lines[0].starts_with("1 file, "), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.starts_with("every row accounted for")), "{lines:?}");
         assert!(lines.contains(&"broken off: nothing is said of 1 file under way".into()), "{lines:?}");
         assert!(lines.iter().any(|line| line.starts_with("2 uploads of killed processes")), "{lines:?}");
     }
