@@ -3,7 +3,8 @@
 //! - `file`: a recipe as it is written; `table_schema`: Frictionless Table Schema; `word`: how values are written.
 //! - `work`: what it does to rows, understood: `check` and `constraint` by `kind` (`temporal`, `text_format`) and `value`,
 //!   `row_expression`, `mask`, `form`.
-//! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it.
+//! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it; `partitions`: the
+//!   rows as many objects.
 
 mod check;
 mod constraint;
@@ -16,6 +17,7 @@ mod mask;
 mod no_parquet;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod partitions;
 mod row_expression;
 mod session;
 mod table_schema;
@@ -37,6 +39,7 @@ pub use file::{
 };
 pub use guess::Guess;
 pub use mask::{MaskKey, MaskWord, PartialWord};
+pub use partitions::{PartitionLimits, Piece};
 pub(crate) use session::{Session, Verdict};
 pub use table_schema::{Constraints, FieldWord, SchemaWord, TableSchema, TypeWord};
 pub use word::OneOrMany;

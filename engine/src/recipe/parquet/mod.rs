@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ::parquet::basic::{Compression, GzipLevel, Repetition, ZstdLevel};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use ::parquet::file::writer::SerializedFileWriter;
-use ::parquet::schema::types::Type;
+use ::parquet::schema::types::{Type, TypePtr};
 use bytes::Bytes;
 
 use self::column::ParquetColumn;
@@ -23,9 +23,15 @@ pub(super) const IS_BUILT: bool = true;
 /// What a file's end says of a column in a row group, and what is held for that until then: an estimate, not measured.
 const CHUNK_BYTES: usize = 1024;
 
+/// What a file without rows takes, and each of its columns: estimates on the high side.
+const FILE_BYTES: usize = 4 * 1024;
+const COLUMN_BYTES: usize = 256;
+
 /// A file that is being written. Its bytes are handed on with each row group.
 #[derive(Debug)]
 pub(super) struct ParquetFile {
+    schema: TypePtr,
+    properties: WriterPropertiesPtr,
     writer: SerializedFileWriter<Vec<u8>>,
     columns: Vec<ParquetColumn>,
     /// Bytes of the values that have gathered, and how many make a row group.
@@ -61,9 +67,37 @@ impl ParquetFile {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties));
+        Self::of_columns(Arc::new(schema), Arc::new(properties), gathering, row_group_bytes)
+    }
+
+    fn of_columns(
+        schema: TypePtr,
+        properties: WriterPropertiesPtr,
+        columns: Vec<ParquetColumn>,
+        row_group_bytes: usize,
+    ) -> Result<Self, EngineError> {
+        let writer = SerializedFileWriter::new(Vec::new(), Arc::clone(&schema), Arc::clone(&properties));
         let writer = writer.map_err(|error| broken(&error))?;
-        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes, chunks: 0 })
+        Ok(Self { schema, properties, writer, columns, gathered: 0, row_group_bytes, chunks: 0 })
+    }
+
+    /// Another file of the same columns.
+    pub(super) fn another(&self) -> Result<Self, EngineError> {
+        let columns = self.columns.iter().map(ParquetColumn::another).collect();
+        let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
+        Self::of_columns(schema, properties, columns, self.row_group_bytes)
+    }
+
+    /// Bytes of memory, about: room for values grows by doubling.
+    pub(super) fn held(&self) -> usize {
+        let columns = self.columns.len();
+        FILE_BYTES + columns * COLUMN_BYTES + self.gathered + self.gathered / 2 + self.chunks * CHUNK_BYTES
+    }
+
+    /// Whether there is no room for what the file's end would say of another row group.
+    pub(super) fn is_full(&self) -> bool {
+        let chunks = self.chunks + self.columns.len();
+        self.chunks > 0 && chunks * CHUNK_BYTES > 2 * self.row_group_bytes
     }
 
     /// Whether a column's values are written as texts.
@@ -83,7 +117,12 @@ impl ParquetFile {
 
     /// The file's next bytes, once there are enough values for a row group.
     pub(super) fn advance(&mut self) -> Result<Option<Bytes>, EngineError> {
-        if self.gathered < self.row_group_bytes {
+        if self.gathered < self.row_group_bytes { Ok(None) } else { self.flush() }
+    }
+
+    /// The file's next bytes, with all values so far.
+    pub(super) fn flush(&mut self) -> Result<Option<Bytes>, EngineError> {
+        if self.gathered == 0 {
             return Ok(None);
         }
         self.write_row_group()?;
@@ -100,10 +139,8 @@ impl ParquetFile {
     }
 
     fn write_row_group(&mut self) -> Result<(), EngineError> {
-        self.gathered = 0;
-        self.chunks += self.columns.len();
         // What the end says is held until then, beside the values of one row group.
-        if self.chunks > self.columns.len() && self.chunks * CHUNK_BYTES > 2 * self.row_group_bytes {
+        if self.is_full() {
             return Err(BadFile::new(
                 "too_many_row_groups",
                 format!(
@@ -114,6 +151,8 @@ impl ParquetFile {
             )
             .into());
         }
+        self.gathered = 0;
+        self.chunks += self.columns.len();
         let mut written = || {
             let mut group = self.writer.next_row_group()?;
             for column in &mut self.columns {
