@@ -126,7 +126,7 @@ impl ComputedStore {
             metadata: new.metadata,
             checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
         };
-        self.kept.delete(&new.object.bucket, &new.object.key);
+        self.kept.remove(&new.object.bucket, &new.object.key);
         self.state().outputs.insert(new.object, meta);
         Written { etag, version_id: None }
     }
@@ -265,6 +265,19 @@ impl Store for ComputedStore {
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.state().uploads.remove(&upload.id);
         Ok(())
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        match state.outputs.get(object) {
+            Some(found) if found.etag != etag => {
+                Err(StoreError::new(ErrorKind::Precondition, format!("delete {object}: it is another one")))
+            }
+            _ => {
+                state.outputs.remove(object);
+                Ok(())
+            }
+        }
     }
 }
 

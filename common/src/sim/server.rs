@@ -274,4 +274,18 @@ impl S3 for Facade {
         self.store.abort_upload(&upload).await.map_err(|error| s3_error(&error))?;
         Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
     }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<dto::DeleteObjectInput>,
+    ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
+        let input = req.input;
+        let condition = condition(input.if_match, None);
+        let Condition::IfMatch(etag) = condition else {
+            return Err(s3s::s3_error!(InvalidRequest, "delete objects by their ETag"));
+        };
+        let object = object(input.bucket, input.key, None);
+        self.store.delete(&object, &etag).await.map_err(|error| s3_error(&error))?;
+        Ok(S3Response::new(dto::DeleteObjectOutput::default()))
+    }
 }

@@ -25,6 +25,7 @@ pub enum Operation {
     UploadPart,
     CompleteUpload,
     AbortUpload,
+    Delete,
 }
 
 /// How it fails.
@@ -220,5 +221,9 @@ impl Store for FaultyStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.under(Operation::AbortUpload, self.inner.abort_upload(upload)).await
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        self.under(Operation::Delete, self.inner.delete(object, etag)).await
     }
 }

@@ -175,4 +175,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives an upload up and frees its parts. One that is gone already is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError>;
+
+    /// Removes an object, only while it has this `ETag` (without quotes). One that is gone already is no error.
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError>;
 }

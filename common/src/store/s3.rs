@@ -212,6 +212,17 @@ impl Store for S3Store {
             }
         }
     }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(&object.bucket).key(&object.key);
+        match request.if_match(quoted(etag)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = store_error(format!("delete {object}"), error);
+                if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+            }
+        }
+    }
 }
 
 /// How long S3 may take to make an object of its parts: "several minutes", its reference says of many parts.

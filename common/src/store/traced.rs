@@ -113,4 +113,8 @@ impl Store for TracedStore {
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         call("AbortMultipartUpload", &upload.object, self.inner.abort_upload(upload)).await
     }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        call("DeleteObject", object, self.inner.delete(object, etag)).await
+    }
 }

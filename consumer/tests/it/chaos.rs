@@ -188,6 +188,10 @@ impl Store for Chaos {
     async fn abort_upload(&self, _: &Upload) -> Result<(), StoreError> {
         unreachable!("the consumer writes nothing that needs parts")
     }
+
+    async fn delete(&self, _: &ObjectRef, _: &str) -> Result<(), StoreError> {
+        unreachable!("the consumer removes nothing")
+    }
 }
 
 #[async_trait]

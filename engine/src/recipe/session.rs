@@ -161,7 +161,8 @@ impl Session {
         }
         let written = (0..columns.len()).filter(|at| !by.contains(at)).collect::<Vec<_>>();
         if written.is_empty() {
-            let message = "the output is partitioned by every column that it has, and none is left for its objects";
+            let message =
+                "the output is partitioned by every column that it has, and none is left for its objects";
             return Err(BadFile::new("no_columns", message).into());
         }
         for (place, at) in written.into_iter().enumerate() {
@@ -279,7 +280,11 @@ impl Session {
         let mut judged = self.judge(work, fields)?;
         if matches!(judged, Judged::Kept(_)) && !self.find_place(fields)? {
             judged = Judged::Violates(Violation {
-                column: work.partition_by.first().filter(|_| work.partition_by.len() == 1).map(String::as_str),
+                column: work
+                    .partition_by
+                    .first()
+                    .filter(|_| work.partition_by.len() == 1)
+                    .map(String::as_str),
                 reason: Reason::PartitionTooLong,
                 message: "what the row is partitioned by is too long to be part of an object's key",
             });
@@ -400,8 +405,12 @@ impl Session {
         let (value, written) = match value {
             CelValue::Null => (Value::Missing, Ok(())),
             CelValue::Bool(value) => (Value::Boolean(value), write!(self.buffers.written, "{value}")),
-            CelValue::Int(number) => (Value::Integer(number.into()), write!(self.buffers.written, "{number}")),
-            CelValue::UInt(number) => (Value::Integer(number.into()), write!(self.buffers.written, "{number}")),
+            CelValue::Int(number) => {
+                (Value::Integer(number.into()), write!(self.buffers.written, "{number}"))
+            }
+            CelValue::UInt(number) => {
+                (Value::Integer(number.into()), write!(self.buffers.written, "{number}"))
+            }
             CelValue::Float(number) if number.is_finite() => {
                 (Value::Number(number), write!(self.buffers.written, "{number}"))
             }
@@ -464,7 +473,10 @@ impl Session {
                         self.work.form.field(place == 0, &column.json_key, shown.text, shown.json, &mut row);
                     }
                     Some(file) => {
-                        file.push(place, (shown.json != JsonType::Null).then_some((&shown.value, shown.text)));
+                        file.push(
+                            place,
+                            (shown.json != JsonType::Null).then_some((&shown.value, shown.text)),
+                        );
                     }
                 }
             }

@@ -211,7 +211,8 @@ fn partition_by(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Vec<String>
         let what = "there is no column to partition by: name one, or leave `partition_by` out";
         faults.push(RecipeFault::new("/output/partition_by", what));
     }
-    let renamed = |name: &String| file.rename.as_ref().and_then(|names| names.get(name)).unwrap_or(name).clone();
+    let renamed =
+        |name: &String| file.rename.as_ref().and_then(|names| names.get(name)).unwrap_or(name).clone();
     // Without `select`, any column may be the file's.
     let known: Option<Vec<String>> = file.select.as_ref().map(|select| {
         let derived = file.derive.iter().flatten().map(|derive| derive.name.clone());
@@ -222,7 +223,9 @@ fn partition_by(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Vec<String>
         let what = if names[..at].contains(name) {
             format!("`{name}` is there already")
         } else if known.as_ref().is_some_and(|known| !known.contains(name)) || gone.contains(name) {
-            format!("the output has no `{name}`: partition by a column that is kept, by its name in the output")
+            format!(
+                "the output has no `{name}`: partition by a column that is kept, by its name in the output"
+            )
         } else {
             continue;
         };

@@ -52,7 +52,8 @@ impl Gathered {
     /// Takes a row's text, or what was pushed to the file.
     pub(super) fn take(&mut self, row: &[u8], codec: Option<&mut Codec>) -> Result<(), EngineError> {
         // Before there is more than a block, or the room for it would double once more.
-        if matches!(&self.rows, Rows::Text { text, block_bytes, .. } if text.len() + row.len() > *block_bytes) {
+        if matches!(&self.rows, Rows::Text { text, block_bytes, .. } if text.len() + row.len() > *block_bytes)
+        {
             self.pack(codec)?;
         }
         let bytes = match &mut self.rows {

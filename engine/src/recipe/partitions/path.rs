@@ -23,8 +23,22 @@ fn escape(text: &str, path: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for letter in text.chars() {
         match letter {
-            '\0'..='\x1f' | '\x7f' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '['
-            | ']' | '^' => {
+            '\0'..='\x1f'
+            | '\x7f'
+            | '"'
+            | '#'
+            | '%'
+            | '\''
+            | '*'
+            | '/'
+            | ':'
+            | '='
+            | '?'
+            | '\\'
+            | '{'
+            | '['
+            | ']'
+            | '^' => {
                 let byte = u32::from(letter) as usize;
                 path.push('%');
                 path.push(DIGITS[byte >> 4].into());
