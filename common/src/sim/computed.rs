@@ -267,17 +267,23 @@ impl Store for ComputedStore {
         Ok(())
     }
 
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = self.kept.keys(bucket, prefix);
+        let is_wanted = |object: &&ObjectRef| object.bucket == bucket && object.key.starts_with(prefix);
+        keys.extend(self.state().outputs.keys().filter(is_wanted).map(|object| object.key.clone()));
+        keys.retain(|key| key.as_str() > after);
+        keys.sort_unstable();
+        keys.truncate(1000);
+        Ok(keys)
+    }
+
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
-        let mut state = self.state();
-        match state.outputs.get(object) {
-            Some(found) if found.etag != etag => {
-                Err(StoreError::new(ErrorKind::Precondition, format!("delete {object}: it is another one")))
-            }
-            _ => {
-                state.outputs.remove(object);
-                Ok(())
-            }
+        if self.meta(object).await?.is_some() {
+            self.check(object, &Condition::IfMatch(etag.to_owned())).await?;
+            self.kept.remove(&object.bucket, &object.key);
+            self.state().outputs.remove(object);
         }
+        Ok(())
     }
 }
 

@@ -288,4 +288,18 @@ impl S3 for Facade {
         self.store.delete(&object, &etag).await.map_err(|error| s3_error(&error))?;
         Ok(S3Response::new(dto::DeleteObjectOutput::default()))
     }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<dto::ListObjectsV2Input>,
+    ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
+        let dto::ListObjectsV2Input { bucket, prefix, start_after, .. } = req.input;
+        let (prefix, after) = (prefix.unwrap_or_default(), start_after.unwrap_or_default());
+        let keys = self.store.list(&bucket, &prefix, &after).await.map_err(|error| s3_error(&error))?;
+        let contents = keys.into_iter().map(|key| dto::Object { key: Some(key), ..Default::default() });
+        Ok(S3Response::new(dto::ListObjectsV2Output {
+            contents: Some(contents.collect()),
+            ..Default::default()
+        }))
+    }
 }

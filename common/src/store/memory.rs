@@ -266,6 +266,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    /// Ten keys a page, so that tests see more than one.
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let keys = self.keys(bucket, prefix).into_iter();
+        Ok(keys.filter(|key| key.as_str() > after).take(10).collect())
+    }
+
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
         let mut state = self.lock();
         if state.find(object).is_some() {

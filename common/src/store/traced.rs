@@ -114,6 +114,10 @@ impl Store for TracedStore {
         call("AbortMultipartUpload", &upload.object, self.inner.abort_upload(upload)).await
     }
 
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.list(bucket, prefix, after).await
+    }
+
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
         call("DeleteObject", object, self.inner.delete(object, etag)).await
     }

@@ -187,6 +187,10 @@ impl Store for Probe {
         self.hesitate(self.inner.abort_upload(upload)).await
     }
 
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        self.hesitate(self.inner.list(bucket, prefix, after)).await
+    }
+
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
         self.hesitate(self.inner.delete(object, etag)).await
     }
