@@ -28,7 +28,7 @@ pub use export::{Destination, flush, start};
 pub use invocation::InvocationLayer;
 use invocation::Lineage;
 pub use progress::{SAMPLES, STEPS, Sample, Step, read_samples};
-pub(crate) use span::spawn_into;
+pub use span::spawn_into;
 pub use span::{count_of, fail, fail_as, in_span, root, searchable, span, spawn};
 pub use tally::{Tally, Waited};
 
