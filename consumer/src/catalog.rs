@@ -42,7 +42,7 @@ pub async fn days(store: &dyn Store, bucket: &str, since: Option<Date>) -> Resul
     let mut after = since.map(prefix).unwrap_or_default();
     loop {
         let page = store.list(bucket, PREFIX, &after).await?;
-        let Some(key) = page.first() else { return Ok(days) };
+        let Some(key) = page.first().map(|first| &first.key) else { return Ok(days) };
         let folder = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).map(|(folder, _)| folder);
         // What is no day's was put there by somebody else.
         days.extend(folder.and_then(|folder| folder.parse::<Date>().ok()));
@@ -62,13 +62,13 @@ pub fn entries<'a>(
         let prefix = prefix.clone();
         async move {
             let page = store.list(bucket, &prefix, &after).await?;
-            let last = page.last().cloned();
+            let last = page.last().map(|last| last.key.clone());
             Ok::<_, DocumentError>(last.map(|last| (page, last)))
         }
     });
     let keys = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
-    let entries = keys.map_ok(move |key| async move {
-        let object = ObjectRef::new(bucket, key);
+    let entries = keys.map_ok(move |listed| async move {
+        let object = ObjectRef::new(bucket, listed.key);
         Ok(document::read::<CatalogEntry>(store, &object).await?.map(|entry| entry.value))
     });
     entries.try_buffer_unordered(READS_IN_FLIGHT).try_filter_map(async |entry| Ok(entry))

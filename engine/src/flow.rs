@@ -12,6 +12,7 @@ use crate::inflate::Progress;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
+use crate::run::breathe;
 use crate::sample::Look;
 use crate::tail::Tail;
 use crate::{Compression, EngineError, Options, Sink, Summary};
@@ -192,7 +193,10 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
     /// Ends the output.
     pub(crate) async fn end_sinks(&mut self) -> Result<(), EngineError> {
         self.rows.check_rejects(None)?;
-        self.rows.end_work(&mut self.out)?;
+        while self.rows.end_work(&mut self.out)? {
+            self.hand_on(0).await?;
+            breathe().await;
+        }
         self.hand_on(0).await?;
         // Its objects have ended already.
         if self.partitioned.is_some() { Ok(()) } else { self.encoder.finish(self.output).await }

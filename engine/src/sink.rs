@@ -18,7 +18,8 @@ pub trait Sink: Send {
     /// Takes the next piece of one of a partitioned output's objects, the pieces of each in order. Of a file whose recipe
     /// partitions the output, all of it comes this way; of any other, nothing.
     fn write_piece(&mut self, piece: Piece) -> impl Future<Output = io::Result<()>> + Send {
-        let what = format!("there is no place for {}: this output is one object", piece.path);
+        drop(piece);
+        let what = "the recipe partitions the output, and this is a place for one object alone";
         std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, what)))
     }
 }

@@ -10,7 +10,7 @@ const MIB: u64 = 1024 * 1024;
 const MIN_PART_MIB: u64 = 5;
 
 /// Rows of partitions that gather take one part of so many of the budget, instead of the part that is gathered.
-const PARTITIONS_SHARE: u64 = 5;
+const PARTITIONS_SHARE: u64 = 7;
 
 /// Lambda gives one vCPU for so much memory, and parts of one for parts of it.
 const MIB_PER_VCPU: u64 = 1769;
@@ -90,7 +90,10 @@ mod tests {
         let pieces = |size: u64, in_flight: usize| size * (in_flight as u64 + 1);
         let write = |plan: &WritePlan| pieces(plan.part_bytes, plan.in_flight).max(2 * plan.max_part_bytes);
         let read = pieces(budget.read.range_bytes, budget.read.max_in_flight);
-        (read + write(&budget.write) + pieces(budget.write_rejects.part_bytes, 1)) / MIB
+        // A partitioned file has what gathers instead of the part that is gathered.
+        let partitioned =
+            budget.write.part_bytes * budget.write.in_flight as u64 + budget.partitions.held_bytes as u64;
+        (read + write(&budget.write).max(partitioned) + pieces(budget.write_rejects.part_bytes, 1)) / MIB
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::contract::{
@@ -54,6 +55,14 @@ impl CleanWriter {
         match self {
             Self::One(writer) => writer.drain().await,
             Self::Partitioned(writer) => writer.drain().await,
+        }
+    }
+
+    /// How long it takes to make it visible, by a slow reckoning, where that is more than a request or two.
+    pub(crate) fn time_to_finish(&self) -> Duration {
+        match self {
+            Self::One(_) => Duration::ZERO,
+            Self::Partitioned(writer) => writer.time_to_finish(),
         }
     }
 

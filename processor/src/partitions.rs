@@ -2,26 +2,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::contract::{ObjectRef, Output, partition_key};
 use common::store::{Condition, ErrorKind, NewObject, Payload, Store, StoreError};
 use common::trace;
 use common::write::{ObjectUpload, WritePlan};
 use engine::recipe::{FormatWord, Piece, suffix};
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::outputs::{content_type, output};
 
 /// Objects that are made visible, looked at or removed at once.
-pub(crate) const OBJECTS_AT_ONCE: usize = 16;
+pub(crate) const OBJECTS_AT_ONCE: usize = 32;
+
+/// How long an object takes to be made visible, where so many are at once: 2 ms, if a request takes 60. The rest is for a
+/// small share of a processor.
+const TIME_FOR_AN_OBJECT: Duration = Duration::from_millis(5);
 
 /// However small they are, so many pieces are on their way at most.
 const MAX_PIECES_UNDER_WAY: u32 = 32;
-
-/// How often an object in whose place another one lies is tried again.
-const MAX_TRIES: u32 = 4;
 
 /// What the permits of [`PartitionWriter::room`] stand for: there are not enough numbers for bytes.
 const ROOM_UNIT: u64 = 1024;
@@ -43,13 +46,20 @@ pub(crate) struct PartitionWriter {
     /// Those of which more is to come, by their numbers.
     begun: HashMap<u32, ObjectUpload>,
     /// Those whose last piece is on its way.
-    ending: JoinSet<Result<(u32, ObjectUpload), StoreError>>,
+    ending: JoinSet<Ended>,
     /// Those that have arrived.
     arrived: BTreeMap<u32, ObjectUpload>,
+    /// Those that are visible.
+    visible: BTreeMap<u32, Output>,
     /// Room in memory for pieces on their way.
     room: Arc<Semaphore>,
     room_units: u32,
+    /// Cancelled: nothing more is to be sent.
+    given_up: CancellationToken,
 }
+
+/// An object whose last piece was sent, and whether it has arrived.
+type Ended = (u32, ObjectUpload, Result<(), StoreError>);
 
 impl PartitionWriter {
     pub(crate) fn new(place: PartitionPlace) -> Self {
@@ -60,9 +70,16 @@ impl PartitionWriter {
             begun: HashMap::new(),
             ending: JoinSet::new(),
             arrived: BTreeMap::new(),
+            visible: BTreeMap::new(),
             room: Arc::new(Semaphore::new(room_units as usize)),
             room_units,
+            given_up: CancellationToken::new(),
         }
+    }
+
+    /// How long it takes to make visible what has arrived, by a slow reckoning.
+    pub(crate) fn time_to_finish(&self) -> Duration {
+        TIME_FOR_AN_OBJECT * u32::try_from(self.arrived.len()).unwrap_or(u32::MAX)
     }
 
     /// Takes the next piece of an object; waits while as many are on their way as there is room for.
@@ -76,20 +93,23 @@ impl PartitionWriter {
             StoreError::new(ErrorKind::Permanent, "wait for room for a piece").caused_by(error)
         })?;
         let (number, is_last, is_empty) = (piece.object, piece.is_last, piece.length() == 0);
-        let begun = self.begun.remove(&number).unwrap_or_else(|| self.begin(&piece));
+        let mut object = self.begun.remove(&number).unwrap_or_else(|| self.begin(&piece));
         let part = Payload::of_chunks(piece.chunks);
         if !is_last {
             // It stays among the begun ones, from where it is given up if this one is.
-            return self.begun.entry(number).or_insert(begun).send(part, room).await;
+            return self.begun.entry(number).or_insert(object).send(part, room).await;
         }
-        let mut object = begun;
         // In a task, as the store is first asked for an upload: there may be thousands.
+        let given_up = self.given_up.clone();
         trace::spawn_into(&mut self.ending, async move {
-            if !is_empty {
-                object.send(part, room).await?;
-            }
-            object.settle().await?;
-            Ok((number, object))
+            let sent = async {
+                if !is_empty {
+                    object.send(part, room).await?;
+                }
+                object.settle().await
+            };
+            let sent = tokio::select! { () = given_up.cancelled() => Ok(()), sent = sent => sent };
+            (number, object, sent)
         });
         Ok(())
     }
@@ -106,16 +126,13 @@ impl PartitionWriter {
         ObjectUpload::new(Arc::clone(store), new, *plan)
     }
 
-    fn keep(
-        &mut self,
-        ended: Result<Result<(u32, ObjectUpload), StoreError>, tokio::task::JoinError>,
-    ) -> Result<(), StoreError> {
+    fn keep(&mut self, ended: Result<Ended, JoinError>) -> Result<(), StoreError> {
         let died = |error| {
             StoreError::new(ErrorKind::Permanent, "the task that ends an object died").caused_by(error)
         };
-        let (number, object) = ended.map_err(died)??;
+        let (number, object, sent) = ended.map_err(died)?;
         self.arrived.insert(number, object);
-        Ok(())
+        sent
     }
 
     /// Waits until all of it has arrived.
@@ -129,44 +146,60 @@ impl PartitionWriter {
         Err(StoreError::new(ErrorKind::Permanent, "an object's last piece never came"))
     }
 
-    /// Makes all objects visible. Their keys have the event's id: what lies there already was written for this very
-    /// event, by a twin or before a crash, and is as good where it has the same bytes. Another Penstock's bytes are replaced.
-    pub(crate) async fn finish(&mut self) -> Result<Vec<Output>, StoreError> {
+    /// Makes the objects visible. Their keys have the event's id: what lies there already was written for this very event,
+    /// by a twin or before a crash, and is as good where it has the same bytes. Another's, that was cut by another memory
+    /// budget, is an [`ErrorKind::Precondition`], unless it is to be replaced; then this can be asked again.
+    pub(crate) async fn finish(&mut self, replaces: bool) -> Result<Vec<Output>, StoreError> {
         let store = &*self.place.store;
+        let finished = self.arrived.iter_mut();
         let finished: Vec<_> =
-            self.arrived.values_mut().map(|object| finish(store, object).boxed()).collect();
-        stream::iter(finished).buffered(OBJECTS_AT_ONCE).try_collect().await
+            finished.map(|(number, object)| finish(store, *number, object, replaces).boxed()).collect();
+        let mut finished = stream::iter(finished).buffer_unordered(OBJECTS_AT_ONCE);
+        let mut refused = None;
+        while let Some(done) = finished.next().await {
+            match done {
+                Ok((number, output)) => _ = self.visible.insert(number, output),
+                // The others may be all right.
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        drop(finished);
+        self.arrived.retain(|number, _| !self.visible.contains_key(number));
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(self.visible.values().cloned().collect()),
+        }
     }
 
     /// Gives up whatever is not visible. That of some this failed is said once.
     pub(crate) async fn abort(mut self) -> Result<(), StoreError> {
-        let mut failed = Ok(());
+        self.given_up.cancel();
         while let Some(ended) = self.ending.join_next().await {
-            // An upload whose task failed has given itself up.
-            let _dropped = self.keep(ended);
+            // Why it was not sent has been said.
+            let _sent = self.keep(ended);
         }
         let left = self.begun.into_values().chain(self.arrived.into_values());
         let left: Vec<_> = left.map(|object| object.abort().boxed()).collect();
         let aborted = stream::iter(left).buffer_unordered(OBJECTS_AT_ONCE);
-        let mut aborted = std::pin::pin!(aborted);
-        while let Some(done) = aborted.next().await {
-            failed = failed.and(done);
-        }
-        failed
+        aborted.fold(Ok(()), async |failed: Result<(), StoreError>, done| failed.and(done)).await
     }
 }
 
-async fn finish(store: &dyn Store, object: &mut ObjectUpload) -> Result<Output, StoreError> {
+async fn finish(
+    store: &dyn Store,
+    number: u32,
+    object: &mut ObjectUpload,
+    replaces: bool,
+) -> Result<(u32, Output), StoreError> {
     let place = object.new_object().object.clone();
-    let (mut condition, mut tries) = (Condition::IfAbsent, 0);
-    loop {
-        tries += 1;
-        match object.finish(&condition, Payload::of_chunks(Vec::new())).await {
-            Ok(finished) => return Ok(output(&place, finished)),
-            Err(error) if error.kind == ErrorKind::Precondition && tries < MAX_TRIES => {}
-            Err(error) => return Err(error),
+    let nothing = || Payload::of_chunks(Vec::new());
+    let finished = match object.finish(&Condition::IfAbsent, nothing()).await {
+        Err(error) if error.kind == ErrorKind::Precondition && replaces => {
+            let found = store.head(&place).await?;
+            let condition = found.map_or(Condition::IfAbsent, |found| Condition::IfMatch(found.etag));
+            object.finish(&condition, nothing()).await
         }
-        let found = store.head(&place).await?;
-        condition = found.map_or(Condition::IfAbsent, |found| Condition::IfMatch(found.etag));
-    }
+        finished => finished,
+    };
+    finished.map(|finished| (number, output(&place, finished)))
 }

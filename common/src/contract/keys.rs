@@ -1,5 +1,7 @@
 //! Where things lie in the output bucket.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -62,6 +64,29 @@ pub fn partition_prefix(input_key: &str) -> String {
     format!("clean/{input_key}/")
 }
 
+/// A key as people and logs are shown it: without the values that a partition's path has.
+pub fn printable_key(key: &str) -> Cow<'_, str> {
+    let name = key.rsplit_once('/').filter(|(_, name)| key.starts_with("clean/") && is_partition_name(name));
+    let Some((folders, name)) = name else { return key.into() };
+    let mut rest = folders;
+    while let Some((before, folder)) = rest.rsplit_once('/')
+        && folder.contains('=')
+    {
+        rest = before;
+    }
+    if rest.len() == folders.len() { key.into() } else { format!("{rest}/…/{name}").into() }
+}
+
+/// `<event id>-NNNN…`
+fn is_partition_name(name: &str) -> bool {
+    let Some((id, rest)) = name.split_once('-') else { return false };
+    let sequence = rest.split('.').next().unwrap_or_default();
+    id.len() == EVENT_ID_BYTES
+        && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && sequence.len() >= 4
+        && sequence.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Whether a key is one that [`partition_key`] makes of this input key: another input's may begin with it.
 pub fn is_partition_key(key: &str, input_key: &str) -> bool {
     let Some((folders, name)) =
@@ -69,19 +94,13 @@ pub fn is_partition_key(key: &str, input_key: &str) -> bool {
     else {
         return false;
     };
-    let Some((id, rest)) = name.split_once('-') else { return false };
-    let sequence = rest.split('.').next().unwrap_or_default();
-    folders.split('/').all(|folder| folder.contains('='))
-        && id.len() == EVENT_ID_BYTES
-        && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && sequence.len() >= 4
-        && sequence.bytes().all(|byte| byte.is_ascii_digit())
+    folders.split('/').all(|folder| folder.contains('=')) && is_partition_name(name)
 }
 
 /// Bytes that are left for a partition's path in the keys of its objects.
 pub fn partition_room(input_key: &str) -> Result<usize, KeyTooLong> {
-    /// `/<event id>-NNNNN.parquet`
-    const NAME_BYTES: usize = 1 + EVENT_ID_BYTES + 6 + 8;
+    /// `/<event id>-NNNNN.ndjson.zst`
+    const NAME_BYTES: usize = 1 + EVENT_ID_BYTES + 6 + 11;
     /// Of which something can be made at all.
     const LEAST: usize = 64;
     let room = MAX_KEY_BYTES.checked_sub(partition_prefix(input_key).len() + NAME_BYTES);
@@ -152,7 +171,14 @@ mod tests {
         }
         let long = partition_room(&"k".repeat(800)).unwrap();
         let path = "p".repeat(long);
-        assert!(partition_key(&"k".repeat(800), &path, id, 99_999, ".parquet").len() <= MAX_KEY_BYTES);
+        for suffix in [".csv.zst", ".ndjson.gz", ".ndjson.zst", ".parquet"] {
+            assert!(partition_key(&"k".repeat(800), &path, id, 99_999, suffix).len() <= MAX_KEY_BYTES);
+        }
+        assert_eq!(
+            printable_key(&partition_key("in/a=1/b.csv", "c=secret/d=e", id, 0, ".csv")),
+            format!("clean/in/a=1/b.csv/…/{id}-0000.csv")
+        );
+        assert_eq!(printable_key("clean/in/a=1/b.csv"), "clean/in/a=1/b.csv");
         assert!(partition_room(&"k".repeat(950)).is_err());
     }
 

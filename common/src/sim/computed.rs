@@ -12,8 +12,8 @@ use futures::StreamExt as _;
 use super::Input;
 use crate::contract::{ByteRange, ObjectRef};
 use crate::store::{
-    Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
-    UploadedPart, Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError,
+    Upload, UploadedPart, Written, checksum_base64,
 };
 
 /// Bytes handed on at once, as from a network.
@@ -267,14 +267,20 @@ impl Store for ComputedStore {
         Ok(())
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
-        let mut keys = self.kept.keys(bucket, prefix);
-        let is_wanted = |object: &&ObjectRef| object.bucket == bucket && object.key.starts_with(prefix);
-        keys.extend(self.state().outputs.keys().filter(is_wanted).map(|object| object.key.clone()));
-        keys.retain(|key| key.as_str() > after);
-        keys.sort_unstable();
-        keys.truncate(1000);
-        Ok(keys)
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.kept.list(bucket, prefix, after).await?;
+        let is_wanted = |object: &ObjectRef| {
+            object.bucket == bucket && object.key.starts_with(prefix) && *object.key > *after
+        };
+        let state = self.state();
+        let outputs = state.outputs.iter().filter(|(object, _)| is_wanted(object));
+        listed.extend(
+            outputs.map(|(object, meta)| Listed { key: object.key.clone(), etag: meta.etag.clone() }),
+        );
+        listed.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        // Of those that are kept there may be more, behind the last that is listed.
+        listed.truncate(10);
+        Ok(listed)
     }
 
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {

@@ -295,8 +295,12 @@ impl S3 for Facade {
     ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
         let dto::ListObjectsV2Input { bucket, prefix, start_after, .. } = req.input;
         let (prefix, after) = (prefix.unwrap_or_default(), start_after.unwrap_or_default());
-        let keys = self.store.list(&bucket, &prefix, &after).await.map_err(|error| s3_error(&error))?;
-        let contents = keys.into_iter().map(|key| dto::Object { key: Some(key), ..Default::default() });
+        let listed = self.store.list(&bucket, &prefix, &after).await.map_err(|error| s3_error(&error))?;
+        let contents = listed.into_iter().map(|listed| dto::Object {
+            key: Some(listed.key),
+            e_tag: Some(dto::ETag::Strong(listed.etag)),
+            ..Default::default()
+        });
         Ok(S3Response::new(dto::ListObjectsV2Output {
             contents: Some(contents.collect()),
             ..Default::default()

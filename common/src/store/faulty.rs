@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
 };
 use crate::contract::{ByteRange, ObjectRef};
 
@@ -224,7 +224,7 @@ impl Store for FaultyStore {
         self.under(Operation::AbortUpload, self.inner.abort_upload(upload)).await
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         self.under(Operation::List, self.inner.list(bucket, prefix, after)).await
     }
 

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written, checksum_base64,
 };
 use crate::contract::{ByteRange, ObjectRef};
 
@@ -267,9 +267,12 @@ impl Store for MemoryStore {
     }
 
     /// Ten keys a page, so that tests see more than one.
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
-        let keys = self.keys(bucket, prefix).into_iter();
-        Ok(keys.filter(|key| key.as_str() > after).take(10).collect())
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let keys = self.keys(bucket, prefix).into_iter().filter(|key| key.as_str() > after).take(10);
+        let state = self.lock();
+        let etag =
+            |key: &String| state.find(&ObjectRef::new(bucket, key)).map(|stored| stored.meta.etag.clone());
+        Ok(keys.filter_map(|key| Some(Listed { etag: etag(&key)?, key })).collect())
     }
 
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {

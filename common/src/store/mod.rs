@@ -117,6 +117,15 @@ pub struct Written {
     pub version_id: Option<String>,
 }
 
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// Without quotes.
+    pub etag: String,
+}
+
 /// An upload in parts, not yet visible.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upload {
@@ -184,9 +193,9 @@ pub trait Store: Send + Sync + 'static {
     /// Gives an upload up and frees its parts. One that is gone already is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError>;
 
-    /// The first keys of a bucket that begin with `prefix` and come after `after`, in order: at most a thousand, none at the
-    /// end.
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError>;
+    /// The first objects of a bucket whose keys begin with `prefix` and come after `after`, in order: at most a thousand,
+    /// none at the end.
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError>;
 
     /// Removes an object, only while it has this `ETag` (without quotes). One that is gone already is no error.
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError>;

@@ -20,8 +20,8 @@ use futures::StreamExt as _;
 use http_body::{Frame, SizeHint};
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written, checksum_base64,
 };
 use crate::connector::NarrowClient;
 use crate::contract::{ByteRange, ObjectRef};
@@ -209,12 +209,15 @@ impl Store for S3Store {
         }
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         let what = format!("list s3://{bucket}/{prefix}");
         let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
         let request = request.set_start_after(Some(after.to_owned()).filter(|after| !after.is_empty()));
         let page = request.send().await.map_err(|error| store_error(what, error))?;
-        Ok(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+        let listed = |object: aws_sdk_s3::types::Object| {
+            Some(Listed { key: object.key?, etag: etag(object.e_tag).unwrap_or_default() })
+        };
+        Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
     }
 
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {

@@ -8,10 +8,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
 };
-use crate::contract::{ByteRange, ObjectRef};
+use crate::contract::{ByteRange, ObjectRef, printable_key};
 use crate::trace::{self, Step, Tally};
 
 /// Another store, traced.
@@ -40,7 +40,7 @@ async fn call<T>(
         KeyValue::new("rpc.service", "S3"),
         KeyValue::new("rpc.method", name),
         KeyValue::new("aws.s3.bucket", object.bucket.clone()),
-        KeyValue::new("aws.s3.key", object.key.clone()),
+        KeyValue::new("aws.s3.key", printable_key(&object.key).into_owned()),
     ];
     let builder = SpanBuilder::from_name(format!("S3.{name}"));
     let builder = builder.with_kind(SpanKind::Client).with_attributes(attributes);
@@ -118,7 +118,7 @@ impl Store for TracedStore {
         call("AbortMultipartUpload", &upload.object, self.inner.abort_upload(upload)).await
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         self.inner.list(bucket, prefix, after).await
     }
 

@@ -67,6 +67,7 @@ impl ObjectUpload {
 
     /// Sends the next part in a task of its own, which keeps `held` until the part was taken.
     pub async fn send(&mut self, part: Payload, held: impl Send + 'static) -> Result<(), StoreError> {
+        self.upload.look()?;
         let upload = self.upload.open(&self.new).await?;
         self.crc64nvme = Some(self.crc_with(part.crc64nvme, part.length));
         self.size += part.length;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::contract::{ByteRange, ObjectRef};
 use common::store::{
-    Body, Condition, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart, Written,
+    Body, Condition, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart, Written,
 };
 use futures::StreamExt as _;
 
@@ -187,7 +187,7 @@ impl Store for Probe {
         self.hesitate(self.inner.abort_upload(upload)).await
     }
 
-    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
         self.hesitate(self.inner.list(bucket, prefix, after)).await
     }
 

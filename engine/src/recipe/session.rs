@@ -261,14 +261,16 @@ impl Session {
         Ok(())
     }
 
-    /// Hands on what ends the output.
-    pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+    /// Hands on what ends the output, or the next of its objects. Returns whether there may be more.
+    pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<bool, EngineError> {
         match &mut self.output {
-            Output::Text => {}
-            Output::Parquet(file) => out.append(file.finish()?),
-            Output::Partitioned { partitions, .. } => partitions.finish(&mut out.partitioned)?,
+            Output::Text => Ok(false),
+            Output::Parquet(file) => {
+                out.append(file.finish()?);
+                Ok(false)
+            }
+            Output::Partitioned { partitions, .. } => partitions.finish_one(&mut out.partitioned),
         }
-        Ok(())
     }
 
     /// Takes a row. `work` is the session's own, held by the caller, so that what is said of a row lives as long as it.
@@ -362,6 +364,9 @@ impl Session {
 
     /// Finds a kept row's partition, where there are any. Returns whether its path has room in a key.
     fn find_place(&mut self, fields: &Fields) -> Result<bool, EngineError> {
+        if !matches!(self.output, Output::Partitioned { .. }) {
+            return Ok(true);
+        }
         let mut output = std::mem::replace(&mut self.output, Output::Text);
         let mut buffers = std::mem::take(&mut self.buffers);
         let mut found = Ok(true);

@@ -54,15 +54,15 @@ impl Rows {
         Ok(true)
     }
 
-    /// Ends what a recipe writes, now that no row comes any more.
-    pub(crate) fn end_work(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+    /// Ends what a recipe writes, now that no row comes any more. Returns whether there may be more to end.
+    pub(crate) fn end_work(&mut self, out: &mut Outputs) -> Result<bool, EngineError> {
         match self.worker.as_mut().map(|worker| (&worker.work, worker.session.as_mut())) {
             Some((_, Some(session))) => session.end(out),
             Some((work, None)) if work.needs_columns() => {
                 let what = "the file has no columns, and there is no Parquet file without any";
                 Err(BadFile::new("no_columns", what).into())
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 

@@ -29,13 +29,25 @@ impl File<'_> {
         places: &Places,
     ) -> Result<Committed, FileError> {
         let mut last_error = None;
+        if places.partition_room.is_some() {
+            // No condition of a partition's object says what the one of a single clean file does: that nothing has come in
+            // between.
+            found = self.look(places).await?;
+        }
         for tries in 0..MAX_TRIES {
             let decision = self.decide(&found);
             let writer = match (&mut work.writer, &decision) {
                 (CleanWriter::One(writer), _) => writer,
-                (CleanWriter::Partitioned(writer), Decision::Process { .. } | Decision::Adopt { .. }) => {
-                    let outputs = trace::tallied(writer.finish()).await?;
-                    return Ok(Committed::Outputs(Box::new((outputs, found))));
+                (CleanWriter::Partitioned(writer), Decision::Process { .. }) => {
+                    // Other bytes under this event's names are replaced only after another look for its receipt.
+                    match trace::tallied(writer.finish(tries > 0)).await {
+                        Ok(outputs) => return Ok(Committed::Outputs(Box::new((outputs, found)))),
+                        Err(error) if is_race(&error) => last_error = Some(error),
+                        Err(error) => return Err(error.into()),
+                    }
+                    pause(tries).await;
+                    found = self.look(places).await?;
+                    continue;
                 }
                 (CleanWriter::Partitioned(_), settled) => {
                     let outcome = self.settle(settled, places).await?;
@@ -81,7 +93,7 @@ impl File<'_> {
     ) -> Result<Outcome, FileError> {
         let store = &*self.processor.store;
         let ours = receipt.outputs.first().map(|output| output.etag.as_str());
-        // Nobody else writes to the keys of a partitioned file's objects.
+        // Of a partitioned file, only twins write to the same keys: `look` sees what they did.
         let is_partitioned = places.partition_room.is_some();
         let is_ours = |output: &Option<ObjectMeta>| {
             is_partitioned || output.as_ref().map(|output| output.etag.as_str()) == ours
@@ -96,8 +108,10 @@ impl File<'_> {
                     if is_shared && !is_ours(&store.head(&places.clean).await?) {
                         break;
                     }
-                    let replaced = found.receipt.as_ref().map(|(replaced, _)| replaced);
-                    self.remove_stale(replaced, &receipt, places).await;
+                    self.tidy_up(found.receipt.as_ref().map(|(replaced, _)| replaced), places).await;
+                    if is_partitioned && self.lacks_objects(&receipt, places).await? {
+                        break;
+                    }
                     self.publish(&receipt, &places.receipt).await?;
                     return Ok(Outcome::Processed(Box::new(receipt)));
                 }
@@ -111,9 +125,6 @@ impl File<'_> {
                 Decision::Process { .. } | Decision::Adopt { .. } if !is_ours(&found.output) => break,
                 Decision::Process { .. } | Decision::Adopt { .. } => {}
                 settled => {
-                    if is_partitioned && !matches!(settled, Decision::Republish(_)) {
-                        self.remove_unnamed(&receipt.outputs).await;
-                    }
                     let outcome = self.settle(&settled, places).await?;
                     return Ok(outcome.unwrap_or(Outcome::Superseded(NEWER)));
                 }

@@ -17,7 +17,7 @@ use common::contract::{
     Failure, FileEvent, KeyTooLong, Location, ObjectRef, Receipt, Source, Status, clean_key, event_id,
     failure_receipt_key, partition_room, receipt_key, rejects_key,
 };
-use common::document::{self, DocumentError};
+use common::document::{self, Document, DocumentError};
 use common::store::{ErrorKind, StoreError};
 use common::topic::{self, Message, PublishError};
 use common::trace::in_span;
@@ -172,7 +172,14 @@ impl File<'_> {
             })
         };
         match places() {
-            Ok(places) => Box::pin(self.run_at(&places)).await,
+            Ok(places) => {
+                let outcome = Box::pin(self.run_at(&places)).await?;
+                // What an attempt before made visible, that died.
+                if matches!(outcome, Outcome::Superseded(_) | Outcome::Failed(_)) {
+                    self.tidy_up(None, &places).await;
+                }
+                Ok(outcome)
+            }
             Err::<_, KeyTooLong>(error) => {
                 let message = format!("{error}: give the file a shorter key");
                 self.fail_at(place(failure_receipt_key(key)), failure("key_too_long", message)).await
@@ -250,10 +257,19 @@ impl File<'_> {
     /// What is in the output bucket now.
     async fn look(&self, places: &Places) -> Result<Found, FileError> {
         let store = &*self.processor.store;
-        let receipt = document::read(store, &places.receipt).await?.map(|found| (found.value, found.etag));
-        // The objects of a partitioned file are each event's own: the receipt alone is everybody's.
-        let is_one = places.partition_room.is_none();
-        Ok(Found { receipt, output: if is_one { store.head(&places.clean).await? } else { None } })
+        let found = document::read(store, &places.receipt).await?;
+        let receipt = found.map(|found: Document<Receipt>| (found.value, found.etag));
+        if places.partition_room.is_none() {
+            return Ok(Found { receipt, output: store.head(&places.clean).await?, lacks_objects: false });
+        }
+        // Each event's objects have names of their own: the receipt alone is everybody's.
+        let lacks_objects = match &receipt {
+            Some((receipt, _)) if receipt.event_id == self.event_id => {
+                self.lacks_objects(receipt, places).await?
+            }
+            _ => false,
+        };
+        Ok(Found { receipt, output: None, lacks_objects })
     }
 
     fn decide(&self, found: &Found) -> Decision {
@@ -267,7 +283,7 @@ impl File<'_> {
         Ok(match decision {
             Decision::Republish(receipt) => {
                 // Should the one who wrote it have died in between.
-                self.remove_stale(None, receipt, places).await;
+                self.tidy_up(None, places).await;
                 self.publish(receipt, &places.receipt).await?;
                 Some(Outcome::Republished(receipt.clone()))
             }

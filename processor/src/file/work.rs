@@ -143,6 +143,9 @@ impl File<'_> {
                 Stopped::GivenUp { reason, read: read.load(Ordering::Relaxed) }
             }
             ran = ran => match ran {
+                Ok(_) if !self.give_up.has_time(clean.writer.time_to_finish()) => {
+                    Stopped::GivenUp { reason: Reason::OutOfTime, read: read.load(Ordering::Relaxed) }
+                }
                 Ok((summary, rejects)) => return Ok(Work { summary, rejects, writer: clean.writer }),
                 Err(error) => Stopped::Engine(error),
             },

@@ -6,6 +6,9 @@ use super::super::parquet::ParquetFile;
 use crate::encode::{Codec, Joint, block_bytes};
 use crate::{Compression, EngineError};
 
+/// What is kept of packed bytes beside themselves.
+const PACKED_BYTES: usize = 64;
+
 /// Room for text at first; it doubles up to a block.
 const LEAST_CAPACITY: usize = 1024;
 
@@ -56,14 +59,15 @@ impl Gathered {
         {
             self.pack(codec)?;
         }
-        let bytes = match &mut self.rows {
-            Rows::Text { text, .. } => {
-                text.extend_from_slice(row);
-                None
+        match &mut self.rows {
+            Rows::Text { text, .. } => text.extend_from_slice(row),
+            Rows::Parquet(file) => {
+                if let Some(bytes) = file.advance()? {
+                    file.shrink();
+                    self.append([bytes].into_iter());
+                }
             }
-            Rows::Parquet(file) => file.advance()?,
-        };
-        self.append(bytes.into_iter());
+        }
         Ok(())
     }
 
@@ -88,6 +92,7 @@ impl Gathered {
             },
             Rows::Parquet(file) => {
                 let bytes = file.flush()?;
+                file.shrink();
                 self.append(bytes.into_iter());
             }
         }
@@ -124,13 +129,16 @@ impl Gathered {
         std::mem::take(&mut self.packed)
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, as far as they are known to every build of this program: objects end by them.
     pub(super) fn held(&self) -> usize {
         let rows = match &self.rows {
-            Rows::Text { text, joint, .. } => text.capacity() + joint.held(),
+            // Its room doubles.
+            Rows::Text { text, joint, .. } => {
+                text.len().max(LEAST_CAPACITY).next_power_of_two() + joint.held()
+            }
             Rows::Parquet(file) => file.held(),
         };
-        size_of::<Self>() + rows + self.packed_bytes + self.packed.capacity() * size_of::<Bytes>()
+        rows + self.packed_bytes + self.packed.len() * PACKED_BYTES
     }
 
     fn append(&mut self, bytes: impl Iterator<Item = Bytes>) {

@@ -9,7 +9,7 @@
 mod gathered;
 mod path;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::mem;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub(super) struct Partitions {
     places: HashMap<Arc<str>, usize>,
     all: Vec<Partition>,
     /// Which of them hold rows.
-    open: Vec<usize>,
+    open: BTreeSet<usize>,
     held: usize,
     rows: u64,
     objects: u32,
@@ -109,7 +109,7 @@ struct Partition {
     sequence: u32,
     /// The object of which a piece was handed on already, and how many were.
     under_way: Option<(u32, u32)>,
-    /// Its rows that were not handed on; nothing if there are none.
+    /// Its object's rows that were not handed on; nothing between objects.
     gathered: Option<Box<Gathered>>,
     /// How many bytes that is.
     held: usize,
@@ -146,7 +146,7 @@ impl Partitions {
             form,
             places: HashMap::new(),
             all: Vec::new(),
-            open: Vec::new(),
+            open: BTreeSet::new(),
             held: 0,
             rows: 0,
             objects: 0,
@@ -170,15 +170,11 @@ impl Partitions {
         partition.used = self.rows;
         if partition.gathered.is_none() {
             let gathered = match &self.form {
-                Form::Text { header, compression, .. } => {
-                    // Of an object that is under way, the header was handed on.
-                    let header = if partition.under_way.is_some() { &[][..] } else { header };
-                    Gathered::text(header, *compression)
-                }
+                Form::Text { header, compression, .. } => Gathered::text(header, *compression),
                 Form::Parquet(file) => Gathered::parquet(file.another()),
             };
             partition.gathered = Some(Box::new(gathered));
-            self.open.push(at);
+            self.open.insert(at);
         }
         Ok(at)
     }
@@ -231,11 +227,12 @@ impl Partitions {
         Ok(())
     }
 
-    /// Hands on all that is held.
-    pub(super) fn finish(&mut self, out: &mut Vec<Piece>) -> Result<(), EngineError> {
-        let mut open = mem::take(&mut self.open);
-        open.sort_unstable();
-        open.into_iter().try_for_each(|at| self.end_object(at, out))
+    /// Ends one of the objects that hold rows, if there are any: all at once would be as much again as is held.
+    pub(super) fn finish_one(&mut self, out: &mut Vec<Piece>) -> Result<bool, EngineError> {
+        match self.open.pop_first() {
+            Some(at) => self.end_object(at, out).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Sees how many bytes a partition holds now.
@@ -269,7 +266,7 @@ impl Partitions {
             self.weigh(at);
             return Ok(());
         }
-        self.open.retain(|open| *open != at);
+        self.open.remove(&at);
         self.end_object(at, out)
     }
 

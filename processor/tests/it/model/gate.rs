@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use async_trait::async_trait;
 use common::contract::{ByteRange, FileEvent, ObjectRef};
 use common::store::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
 };
 use common::topic::{Message, PublishError, Topic};
 
@@ -196,7 +196,7 @@ impl Store for Gate {
         Ok(())
     }
 
-    async fn list(&self, _: &str, _: &str, _: &str) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, _: &str, _: &str, _: &str) -> Result<Vec<Listed>, StoreError> {
         unreachable!("every output of a file has one name here, so none is looked for")
     }
 
