@@ -30,7 +30,8 @@ pub(super) struct Folder {
     /// Nothing once all pieces have come.
     pieces: Option<mpsc::Sender<Piece>>,
     thread: Option<JoinHandle<()>>,
-    objects: oneshot::Receiver<io::Result<Vec<Object>>>,
+    /// What the thread ends with; nothing once that was looked at.
+    objects: Option<oneshot::Receiver<io::Result<Vec<Object>>>>,
     /// What becomes the folder, and where that will be; nothing if rows are counted only.
     place: Option<(TempDir, PathBuf)>,
 }
@@ -68,20 +69,25 @@ impl Folder {
             // Nobody waits for them if the run has failed.
             _ = done.send(Objects { root, format, all: Vec::new(), ended: 0 }.take_all(received));
         });
-        Ok(Self { pieces: Some(pieces), thread: Some(thread), objects, place })
+        Ok(Self { pieces: Some(pieces), thread: Some(thread), objects: Some(objects), place })
     }
 
     /// Waits until all is written, and makes it visible.
     pub(super) async fn commit(&mut self) -> anyhow::Result<Vec<Object>> {
         self.pieces = None;
-        let written = (&mut self.objects).await.context("the thread that writes died")?;
-        let objects = written.context("write the output")?;
+        let objects = self.written().await.context("write the output")?;
         if let Some((temporary, path)) = self.place.take() {
             // An empty folder that lies there is replaced; one that has got files meanwhile is not.
             fs::rename(temporary.path(), &path).with_context(|| format!("create {}", path.display()))?;
             _ = temporary.keep();
         }
         Ok(objects)
+    }
+
+    /// What the thread has written, once it has ended.
+    async fn written(&mut self) -> io::Result<Vec<Object>> {
+        let died = || io::Error::other("the thread that writes has ended");
+        self.objects.take().ok_or_else(died)?.await.map_err(|_nothing| died())?
     }
 }
 
@@ -96,11 +102,8 @@ impl Sink for Folder {
         {
             return Ok(());
         }
-        // The thread has ended, so it has met an error.
-        match (&mut self.objects).await {
-            Ok(Err(error)) => Err(error),
-            _ => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+        // The thread has met an error.
+        self.written().await.map(|_objects| ())
     }
 }
 
@@ -312,8 +315,7 @@ mod tests {
         let failed = folder.commit().await.map(|_| ()).unwrap_err();
         assert!(format!("{failed:#}").contains("write a=1/part-0000.csv: this file system"), "{failed:#}");
         // Whoever hands on more is told, too.
-        let again = folder.write_piece(piece(2, "a=3", 0, "three\n", true)).await;
-        assert!(again.is_err());
+        assert!(folder.write_piece(piece(2, "a=3", 0, "three\n", true)).await.is_err());
         drop(folder);
 
         // Somebody else's files came there meanwhile.
