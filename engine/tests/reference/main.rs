@@ -33,21 +33,15 @@ fn fields() -> Value {
 const ROWS: i64 = 3000;
 
 /// What Hive escapes, what it doesn't, and what a reader may take for something else.
-const PLACES: [&str; 16] = [
+const PLACES: [&str; 10] = [
     "Bad Homburg",
-    "Köln",
-    "a/b",
-    "100 %",
-    "%2F",
-    "x=y",
-    "12:30",
+    "Köln 日本 😀",
+    "a/b=c:d\\e",
+    "100 % %2F",
     "a+b",
     "it's \"q\"",
-    "a\\b",
-    "日本 😀",
     " x ",
-    "*?[1]#^{}",
-    "tab\tnul\u{1}",
+    "*?[1]#^{}\t\u{1}",
     "007",
     "..",
 ];
@@ -93,7 +87,7 @@ async fn write(output: Value, clean: &mut impl Sink) {
     // Some row groups, rather than one.
     let mut options = Options { row_group_bytes: 64 * 1024, ..Options::default() };
     // Some pieces of an object, and some objects of a partition.
-    let (held_bytes, piece_bytes, least_piece_bytes) = (400 * 1024, 4096, 2048);
+    let (held_bytes, piece_bytes, least_piece_bytes) = (220 * 1024, 4096, 1200);
     options.partitions = PartitionLimits { held_bytes, piece_bytes, least_piece_bytes, ..options.partitions };
     Recipe::new(&file, None).unwrap().apply(&mut options);
     options.told = Told::rfc4180();
@@ -138,7 +132,6 @@ async fn write_partitions(folder: &Path) {
         (FormatWord::Csv, "csv", "gzip"),
         (FormatWord::Csv, "csv", "zstd"),
         (FormatWord::Ndjson, "ndjson", "none"),
-        (FormatWord::Ndjson, "ndjson", "gzip"),
         (FormatWord::Ndjson, "ndjson", "zstd"),
         (FormatWord::Parquet, "parquet", "gzip"),
         (FormatWord::Parquet, "parquet", "zstd"),
@@ -147,10 +140,11 @@ async fn write_partitions(folder: &Path) {
         let mut clean = Folder { root, format, objects: 0, pieces: 0 };
         let output = json!({ "format": name, "compression": compression, "partition_by": ["place", "year"] });
         write(output, &mut clean).await;
-        // Each place, and none, with each year, and none.
-        let partitions = (u32::try_from(PLACES.len()).unwrap() + 1) * 7;
+        // Each place, and none, with each year, and none; no row has neither.
+        let partitions = (u32::try_from(PLACES.len()).unwrap() + 1) * 7 - 1;
         assert!(clean.objects > partitions, "{name}, {compression}: {} objects", clean.objects);
-        assert!(clean.pieces > clean.objects || format == FormatWord::Parquet, "{name}, {compression}");
+        // What is compressed is less than a piece.
+        assert!(compression != "none" || clean.pieces > clean.objects, "{name}: {} pieces", clean.pieces);
     }
 }
 
@@ -176,6 +170,6 @@ async fn duckdb_and_pyarrow_read_the_inputs_typed_values() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(
         String::from_utf8_lossy(&ran.stdout).trim(),
-        "DuckDB and pyarrow read the input's values of 5 files and 8 folders of partitions"
+        "DuckDB and pyarrow read the input's values of 5 files and 7 folders of partitions"
     );
 }
