@@ -322,15 +322,19 @@ fn describe(args: &Args, receipt: &Receipt, written: &Written) -> String {
         return format!("{name}{line}{byte}: {message} [{code}]");
     }
     let counts = receipt.counts;
+    let many = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let places = written.partitioned.map(|(objects, partitions)| {
+        format!(" in {} of {}", many(objects, "object"), many(partitions, "partition"))
+    });
     let mut text = format!(
-        "{name}: {} rows in, {} out, {} rejected",
-        counts.rows_in, counts.rows_out, counts.rows_rejected
+        "{name}: {} rows in, {} out{}, {} rejected",
+        counts.rows_in,
+        counts.rows_out,
+        places.unwrap_or_default(),
+        counts.rows_rejected
     );
     if counts.rows_filtered > 0 {
         text = format!("{text}, {} filtered", counts.rows_filtered);
-    }
-    if let Some((objects, partitions)) = written.partitioned {
-        text = format!("{text}, {objects} objects in {partitions} partitions");
     }
     // An empty file has neither header nor rows.
     if let Some(dialect) = receipt.dialect.as_ref().filter(|_| receipt.bytes.decompressed > 0) {

@@ -67,7 +67,7 @@ fn the_output_is_a_folder_of_partitions() {
     let ran = run(&place, "in.csv --recipe r.yml -o out.gz/ --rejects bad.ndjson --json");
     assert!(ran.status.success(), "{}", text(&ran.stderr));
     let said = text(&ran.stderr);
-    assert!(said.contains("5 rows in, 4 out, 1 rejected, 3 objects in 3 partitions"), "{said}");
+    assert!(said.contains("5 rows in, 4 out in 3 objects of 3 partitions, 1 rejected"), "{said}");
     let found = files(&place.path().join("out.gz"));
     let expected = [
         ("day=2026-11-25/city=Köln/part-0000.csv", "id\n1\n4\n"),
@@ -137,7 +137,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_done() {
 fn rows_are_counted_and_shown_without_a_folder() {
     let place = place("{ partition_by: [city] }");
     let ran = run(&place, "in.csv --recipe r.yml");
-    assert!(text(&ran.stderr).contains("3 objects in 3 partitions"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("3 objects of 3 partitions"), "{}", text(&ran.stderr));
     let shown = run(&place, "in.csv --recipe r.yml --limit 2");
     assert!(text(&shown.stdout).contains("id  city  day"), "{}", text(&shown.stdout));
     assert_eq!(names(&place), ["in.csv", "r.yml"]);
@@ -149,6 +149,11 @@ fn rejected_rows_are_replayed_into_a_folder() {
     assert!(run(&place, "in.csv --recipe r.yml -o out --rejects bad.ndjson").status.success());
     let ran = run(&place, "in.csv --recipe r.yml --replay bad.ndjson --ragged pad -o more");
     assert!(ran.status.success(), "{}", text(&ran.stderr));
+    assert!(
+        text(&ran.stderr).contains("1 out in 1 object of 1 partition, 0 rejected"),
+        "{}",
+        text(&ran.stderr)
+    );
     let expected = ("city=__HIVE_DEFAULT_PARTITION__/part-0000.csv".to_owned(), "id,day\n5,\n".to_owned());
     assert_eq!(files(&place.path().join("more")), [expected].into());
 }
