@@ -4,6 +4,7 @@
 use common::contract::{ObjectRef, Output, Receipt};
 use common::document;
 use common::store::{Condition, ErrorKind, ObjectMeta};
+use common::trace;
 use common::write::ObjectWriter;
 
 use super::{File, FileError, MAX_TRIES, NEWER, Outcome, Places, Work, is_race, pause};
@@ -33,7 +34,8 @@ impl File<'_> {
             let writer = match (&mut work.writer, &decision) {
                 (CleanWriter::One(writer), _) => writer,
                 (CleanWriter::Partitioned(writer), Decision::Process { .. } | Decision::Adopt { .. }) => {
-                    return Ok(Committed::Outputs(Box::new((writer.finish().await?, found))));
+                    let outputs = trace::tallied(writer.finish()).await?;
+                    return Ok(Committed::Outputs(Box::new((outputs, found))));
                 }
                 (CleanWriter::Partitioned(_), settled) => {
                     let outcome = self.settle(settled, places).await?;

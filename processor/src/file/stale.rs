@@ -7,7 +7,7 @@ use common::contract::{
     Sequencer, is_partition_key, key_sha256, partition_prefix,
 };
 use common::store::{ErrorKind, ObjectMeta, StoreError};
-use common::telemetry;
+use common::{telemetry, trace};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
@@ -36,7 +36,7 @@ impl File<'_> {
             _reason = self.give_up.commit_is_over() => {
                 tracing::warn!("there was no time to remove an earlier outcome's objects: no receipt names them");
             }
-            () = removed => {}
+            () = trace::tallied(removed) => {}
         }
     }
 

@@ -23,16 +23,17 @@ pub(super) const IS_BUILT: bool = true;
 /// What a file's end says of a column in a row group, and what is held for that until then: an estimate, not measured.
 const CHUNK_BYTES: usize = 1024;
 
-/// What a file without rows takes, and each of its columns: estimates on the high side.
-const FILE_BYTES: usize = 4 * 1024;
+/// What a column without values takes, and a file of which a row group was written: a buffer of 8 KiB, and what belongs to it.
 const COLUMN_BYTES: usize = 256;
+const WRITER_BYTES: usize = 10 * 1024;
 
 /// A file that is being written. Its bytes are handed on with each row group.
 #[derive(Debug)]
 pub(super) struct ParquetFile {
     schema: TypePtr,
     properties: WriterPropertiesPtr,
-    writer: SerializedFileWriter<Vec<u8>>,
+    /// Nothing before the first row group: it has buffers of its own.
+    writer: Option<SerializedFileWriter<Vec<u8>>>,
     columns: Vec<ParquetColumn>,
     /// Bytes of the values that have gathered, and how many make a row group.
     gathered: usize,
@@ -67,31 +68,35 @@ impl ParquetFile {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        Self::of_columns(Arc::new(schema), Arc::new(properties), gathering, row_group_bytes)
-    }
-
-    fn of_columns(
-        schema: TypePtr,
-        properties: WriterPropertiesPtr,
-        columns: Vec<ParquetColumn>,
-        row_group_bytes: usize,
-    ) -> Result<Self, EngineError> {
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::clone(&schema), Arc::clone(&properties));
-        let writer = writer.map_err(|error| broken(&error))?;
-        Ok(Self { schema, properties, writer, columns, gathered: 0, row_group_bytes, chunks: 0 })
+        Ok(Self {
+            schema: Arc::new(schema),
+            properties: Arc::new(properties),
+            writer: None,
+            columns: gathering,
+            gathered: 0,
+            row_group_bytes,
+            chunks: 0,
+        })
     }
 
     /// Another file of the same columns.
-    pub(super) fn another(&self) -> Result<Self, EngineError> {
-        let columns = self.columns.iter().map(ParquetColumn::another).collect();
-        let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
-        Self::of_columns(schema, properties, columns, self.row_group_bytes)
+    pub(super) fn another(&self) -> Self {
+        Self {
+            schema: Arc::clone(&self.schema),
+            properties: Arc::clone(&self.properties),
+            writer: None,
+            columns: self.columns.iter().map(ParquetColumn::another).collect(),
+            gathered: 0,
+            row_group_bytes: self.row_group_bytes,
+            chunks: 0,
+        }
     }
 
     /// Bytes of memory, about: room for values grows by doubling.
     pub(super) fn held(&self) -> usize {
         let columns = self.columns.len();
-        FILE_BYTES + columns * COLUMN_BYTES + self.gathered + self.gathered / 2 + self.chunks * CHUNK_BYTES
+        let writer = if self.writer.is_some() { WRITER_BYTES + self.chunks * CHUNK_BYTES } else { 0 };
+        columns * COLUMN_BYTES + self.gathered + self.gathered / 2 + writer
     }
 
     /// Whether there is no room for what the file's end would say of another row group.
@@ -134,7 +139,7 @@ impl ParquetFile {
         if self.gathered > 0 {
             self.write_row_group()?;
         }
-        self.writer.finish().map_err(|error| broken(&error))?;
+        self.writer()?.finish().map_err(|error| broken(&error))?;
         self.take()
     }
 
@@ -153,9 +158,11 @@ impl ParquetFile {
         }
         self.gathered = 0;
         self.chunks += self.columns.len();
+        let mut columns = std::mem::take(&mut self.columns);
+        let writer = self.writer()?;
         let mut written = || {
-            let mut group = self.writer.next_row_group()?;
-            for column in &mut self.columns {
+            let mut group = writer.next_row_group()?;
+            for column in &mut columns {
                 let mut writer = group
                     .next_column()?
                     .ok_or_else(|| ParquetError::General("a column is too many".into()))?;
@@ -163,14 +170,29 @@ impl ParquetFile {
                 writer.close()?;
             }
             group.close()?;
-            self.writer.flush().map_err(|error| ParquetError::External(Box::new(error)))
+            writer.flush().map_err(|error| ParquetError::External(Box::new(error)))
         };
-        written().map_err(|error| broken(&error))
+        written().map_err(|error| broken(&error))?;
+        self.columns = columns;
+        Ok(())
+    }
+
+    /// The writer, which is begun if it is not yet.
+    fn writer(&mut self) -> Result<&mut SerializedFileWriter<Vec<u8>>, EngineError> {
+        let begun = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
+                SerializedFileWriter::new(Vec::new(), schema, properties).map_err(|error| broken(&error))?
+            }
+        };
+        Ok(self.writer.insert(begun))
     }
 
     fn take(&mut self) -> Result<Bytes, EngineError> {
-        self.writer.flush().map_err(EngineError::Output)?;
-        Ok(std::mem::take(self.writer.inner_mut()).into())
+        let writer = self.writer()?;
+        writer.flush().map_err(EngineError::Output)?;
+        Ok(std::mem::take(writer.inner_mut()).into())
     }
 }
 
