@@ -27,11 +27,11 @@ fn key() -> MaskKey {
     MaskKey::new(b"sixteen bytes or more").unwrap()
 }
 
-/// An output in one piece, and the objects of one that is partitioned: each one's name and bytes, by their numbers.
+/// An output in one piece, and the objects of one that is partitioned: each one's name, how it is compressed and its bytes, by their numbers.
 #[derive(Default)]
 struct Made {
     one: Vec<u8>,
-    objects: Vec<(String, Vec<u8>)>,
+    objects: Vec<(String, Compression, Vec<u8>)>,
     format: FormatWord,
 }
 
@@ -52,9 +52,9 @@ impl Sink for Made {
                 &suffix(self.format, piece.compression),
             );
             let name = key.strip_prefix(&partition_prefix("")).unwrap().to_owned();
-            self.objects.push((name, Vec::new()));
+            self.objects.push((name, piece.compression, Vec::new()));
         }
-        self.objects[at].1.extend(piece.chunks.concat());
+        self.objects[at].2.extend(piece.chunks.concat());
         Ok(())
     }
 }
@@ -92,8 +92,8 @@ async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String)
     let rejected = rejects.split_inclusive(|byte| *byte == b'\n').map(told).collect();
     let Made { one, objects, format } = output;
     let mut text = if is_partitioned { String::new() } else { shown(one, format) };
-    for (name, bytes) in objects {
-        let bytes = if name.ends_with(".gz") { gunzip(&bytes) } else { bytes };
+    for (name, compression, bytes) in objects {
+        let bytes = if compression == Compression::Gzip { gunzip(&bytes) } else { bytes };
         writeln!(text, "{name}:\n{}", shown(bytes, format).trim_end()).unwrap();
     }
     (text, rejected)
