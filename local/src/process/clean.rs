@@ -19,7 +19,7 @@ pub(super) struct Clean {
 }
 
 enum CleanSink {
-    One(Target),
+    One(Box<Target>),
     Many(Folder),
 }
 
@@ -38,7 +38,7 @@ impl Clean {
         let sink = if recipe.is_partitioned() {
             CleanSink::Many(Folder::open(path, recipe.format)?)
         } else {
-            CleanSink::One(Target::open(path)?)
+            CleanSink::One(Box::new(Target::open(path)?))
         };
         Ok(Self { path: path.map(Path::to_owned), sink })
     }
