@@ -179,12 +179,11 @@ impl ParquetFile {
 
     /// The writer, which is begun if it is not yet.
     fn writer(&mut self) -> Result<&mut SerializedFileWriter<Vec<u8>>, EngineError> {
-        let begun = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
-                SerializedFileWriter::new(Vec::new(), schema, properties).map_err(|error| broken(&error))?
-            }
+        let begun = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
+            SerializedFileWriter::new(Vec::new(), schema, properties).map_err(|error| broken(&error))?
         };
         Ok(self.writer.insert(begun))
     }
