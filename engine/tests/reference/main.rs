@@ -88,7 +88,7 @@ async fn write(output: Value, clean: &mut impl Sink) {
     // Some row groups, rather than one.
     let mut options = Options { row_group_bytes: 64 * 1024, ..Options::default() };
     // Some pieces of an object, and some objects of a partition; of Parquet a file takes more.
-    let held_bytes = if format == "parquet" { 900 * 1024 } else { 220 * 1024 };
+    let held_bytes = if format == "parquet" { 450 * 1024 } else { 220 * 1024 };
     let (piece_bytes, least_piece_bytes) = (4096, 1200);
     options.partitions = PartitionLimits { held_bytes, piece_bytes, least_piece_bytes, ..options.partitions };
     Recipe::new(&file, None).unwrap().apply(&mut options);
