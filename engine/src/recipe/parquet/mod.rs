@@ -1,17 +1,18 @@
 //! A clean file in Apache Parquet: rows gather column by column, and are written a row group at a time.
 
 mod column;
+mod writer;
 
 use std::sync::Arc;
 
 use ::parquet::basic::{Compression, GzipLevel, Repetition, ZstdLevel};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
-use ::parquet::file::writer::SerializedFileWriter;
-use ::parquet::schema::types::Type;
+use ::parquet::schema::types::{SchemaDescriptor, Type};
 use bytes::Bytes;
 
 use self::column::ParquetColumn;
+use self::writer::FileWriter;
 use super::file::CompressionWord;
 use super::kind::Kind;
 use super::value::Value;
@@ -20,19 +21,14 @@ use crate::{BadFile, EngineError};
 /// Whether this build writes Parquet.
 pub(super) const IS_BUILT: bool = true;
 
-/// What a file's end says of a column in a row group, and what is held for that until then: an estimate, not measured.
-const CHUNK_BYTES: usize = 1024;
-
 /// A file that is being written. Its bytes are handed on with each row group.
 #[derive(Debug)]
 pub(super) struct ParquetFile {
-    writer: SerializedFileWriter<Vec<u8>>,
+    writer: FileWriter,
     columns: Vec<ParquetColumn>,
     /// Bytes of the values that have gathered, and how many make a row group.
     gathered: usize,
     row_group_bytes: usize,
-    /// Columns written so far, each row group's counted.
-    chunks: usize,
 }
 
 impl ParquetFile {
@@ -50,20 +46,10 @@ impl ParquetFile {
         }
         let schema = Type::group_type_builder("rows").with_repetition(Repetition::REQUIRED);
         let schema = schema.with_fields(fields).build().map_err(|error| broken(&error))?;
-        let properties = WriterProperties::builder()
-            .set_compression(match compression {
-                CompressionWord::None => Compression::UNCOMPRESSED,
-                CompressionWord::Snappy => Compression::SNAPPY,
-                CompressionWord::Gzip => Compression::GZIP(GzipLevel::default()),
-                CompressionWord::Zstd => Compression::ZSTD(ZstdLevel::default()),
-            })
-            // Of pages it would have to be held until the end, and there are many.
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_offset_index_disabled(true)
-            .build();
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties));
-        let writer = writer.map_err(|error| broken(&error))?;
-        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes, chunks: 0 })
+        let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
+        let writer = FileWriter::new(schema, Arc::new(properties(compression)));
+        let writer = writer.map_err(EngineError::Output)?;
+        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes })
     }
 
     /// Whether a column's values are written as texts.
@@ -95,44 +81,47 @@ impl ParquetFile {
         if self.gathered > 0 {
             self.write_row_group()?;
         }
+        // The end is written in one piece, in their place.
+        self.columns = Vec::new();
         self.writer.finish().map_err(|error| broken(&error))?;
         self.take()
     }
 
     fn write_row_group(&mut self) -> Result<(), EngineError> {
         self.gathered = 0;
-        self.chunks += self.columns.len();
         // What the end says is held until then, beside the values of one row group.
-        if self.chunks > self.columns.len() && self.chunks * CHUNK_BYTES > 2 * self.row_group_bytes {
+        if self.writer.held_bytes() > 2 * self.row_group_bytes {
             return Err(BadFile::new(
                 "too_many_row_groups",
                 format!(
-                    "more than {} columns of row groups would have to be remembered for the Parquet file's end: select \
-                     fewer columns, split the file, or give the function more memory, which makes row groups larger",
-                    2 * self.row_group_bytes / CHUNK_BYTES
+                    "what the Parquet file's end says of row groups would be more than {} bytes, which have to be remembered until \
+                     then: select fewer columns, split the file, or give the function more memory, which makes row groups larger",
+                    2 * self.row_group_bytes
                 ),
             )
             .into());
         }
-        let mut written = || {
-            let mut group = self.writer.next_row_group()?;
-            for column in &mut self.columns {
-                let mut writer = group
-                    .next_column()?
-                    .ok_or_else(|| ParquetError::General("a column is too many".into()))?;
-                column.write(&mut writer)?;
-                writer.close()?;
-            }
-            group.close()?;
-            self.writer.flush().map_err(|error| ParquetError::External(Box::new(error)))
-        };
-        written().map_err(|error| broken(&error))
+        self.writer.write(&mut self.columns).map_err(|error| broken(&error))
     }
 
     fn take(&mut self) -> Result<Bytes, EngineError> {
-        self.writer.flush().map_err(EngineError::Output)?;
-        Ok(std::mem::take(self.writer.inner_mut()).into())
+        self.writer.take().map_err(EngineError::Output)
     }
+}
+
+/// How files are written.
+fn properties(compression: CompressionWord) -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(match compression {
+            CompressionWord::None => Compression::UNCOMPRESSED,
+            CompressionWord::Snappy => Compression::SNAPPY,
+            CompressionWord::Gzip => Compression::GZIP(GzipLevel::default()),
+            CompressionWord::Zstd => Compression::ZSTD(ZstdLevel::default()),
+        })
+        // Of pages it would have to be held until the end, and there are many.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .build()
 }
 
 /// Memory takes all that is written to it, and values are of their columns' types.
