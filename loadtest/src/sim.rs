@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["memory_budget", "recipe"])]
     copy: bool,
     /// A recipe that says what the clean file is: a file of YAML. It is loaded and checked as the processor does it, and
-    /// holds whatever its `match` says; a key for masks is taken from MASK_KEY. Rows that it rejects or filters are
+    /// holds whatever its `match` says; a key for masks is taken from `MASK_KEY`. Rows that it rejects or filters are
     /// accounted for
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
