@@ -2,11 +2,15 @@
 
 use common::read::ReadPlan;
 use common::write::WritePlan;
+use engine::recipe::PartitionLimits;
 
 const MIB: u64 = 1024 * 1024;
 
 /// The smallest part that S3 takes, but for the last.
 const MIN_PART_MIB: u64 = 5;
+
+/// Rows of partitions that gather take one part of so many of the budget, instead of the part that is gathered.
+const PARTITIONS_SHARE: u64 = 5;
 
 /// Lambda gives one vCPU for so much memory, and parts of one for parts of it.
 const MIB_PER_VCPU: u64 = 1769;
@@ -23,6 +27,8 @@ pub struct Budget {
     pub write: WritePlan,
     /// How the rejects are written.
     pub write_rejects: WritePlan,
+    /// How much is held of a partitioned clean file.
+    pub partitions: PartitionLimits,
     /// Threads that compress at once.
     pub threads: usize,
     /// The largest window that a zstd frame may ask for, as a power of two.
@@ -62,6 +68,12 @@ impl Budget {
                 max_part_bytes: MIN_PART_MIB * MIB,
                 in_flight: 1,
                 ..write
+            },
+            partitions: PartitionLimits {
+                held_bytes: usize::try_from(mib * MIB / PARTITIONS_SHARE).unwrap_or(usize::MAX),
+                piece_bytes: usize::try_from(part_mib * MIB).unwrap_or(usize::MAX),
+                least_piece_bytes: usize::try_from(MIN_PART_MIB * MIB).unwrap_or(usize::MAX),
+                ..PartitionLimits::default()
             },
             threads: vcpus.clamp(1, cpus.max(1)),
             max_window_log: if mib < LARGE_WINDOW_MIB { 23 } else { 27 },

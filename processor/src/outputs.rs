@@ -13,8 +13,10 @@ use common::contract::{
 use common::store::{NewObject, Store, StoreError};
 use common::trace::{Step, Tally, Waited};
 use common::write::{Finished, ObjectWriter, WritePlan};
-use engine::Sink;
-use engine::recipe::FormatWord;
+use engine::recipe::{FormatWord, Piece};
+use engine::{Compression, Sink};
+
+use crate::partitions::PartitionWriter;
 
 /// The engine's sink into a multipart upload.
 pub(crate) struct ObjectSink<'a> {
@@ -27,12 +29,70 @@ pub(crate) struct ObjectSink<'a> {
 impl Sink for ObjectSink<'_> {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
         if self.writer.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
-            self.writer.set_content_type("application/gzip");
+            self.writer.set_content_type(GZIP);
         } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
-            self.writer.set_content_type("application/zstd");
+            self.writer.set_content_type(ZSTD);
         }
         self.tally.moved(Step::Written, chunk.len() as u64);
         self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
+    }
+}
+
+/// The clean file on its way: one object, or many.
+pub(crate) enum CleanWriter {
+    One(Box<ObjectWriter>),
+    Partitioned(Box<PartitionWriter>),
+}
+
+impl CleanWriter {
+    /// Gives up what is not visible.
+    pub(crate) async fn abort(self) -> Result<(), StoreError> {
+        match self {
+            Self::One(writer) => writer.abort().await,
+            Self::Partitioned(writer) => writer.abort().await,
+        }
+    }
+}
+
+/// The engine's sink for a clean file.
+pub(crate) enum CleanSink<'a> {
+    One(ObjectSink<'a>),
+    Partitioned { writer: Box<PartitionWriter>, tally: &'a Tally, waited: &'a Waited },
+}
+
+impl CleanSink<'_> {
+    /// Waits until all of it has arrived.
+    pub(crate) async fn drain(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::One(sink) => sink.writer.drain().await,
+            Self::Partitioned { writer, .. } => writer.drain().await,
+        }
+    }
+
+    pub(crate) fn into_writer(self) -> CleanWriter {
+        match self {
+            Self::One(sink) => CleanWriter::One(Box::new(sink.writer)),
+            Self::Partitioned { writer, .. } => CleanWriter::Partitioned(writer),
+        }
+    }
+}
+
+impl Sink for CleanSink<'_> {
+    async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        match self {
+            Self::One(sink) => sink.write(chunk).await,
+            Self::Partitioned { .. } => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    async fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
+        match self {
+            Self::One(sink) => sink.write_piece(piece).await,
+            Self::Partitioned { writer, tally, waited } => {
+                tally.moved(Step::Written, piece.length() as u64);
+                waited.during(writer.write(piece)).await.map_err(io::Error::other)
+            }
+        }
     }
 }
 
@@ -57,6 +117,28 @@ pub(crate) fn clean_writer(
     format: FormatWord,
     plan: WritePlan,
 ) -> ObjectWriter {
+    let (content_type, metadata) =
+        (content_type(format, Compression::None), clean_metadata(source, event_id));
+    ObjectWriter::new(store, NewObject { object, content_type, metadata }, plan)
+}
+
+const GZIP: &str = "application/gzip";
+const ZSTD: &str = "application/zstd";
+
+/// The MIME type of what has this format, compressed or not.
+pub(crate) fn content_type(format: FormatWord, compression: Compression) -> &'static str {
+    match (compression, format) {
+        (Compression::Gzip, _) => GZIP,
+        (Compression::Zstd, _) => ZSTD,
+        (_, FormatWord::Csv) => "text/csv",
+        (_, FormatWord::Tsv) => "text/tab-separated-values",
+        (_, FormatWord::Ndjson) => "application/x-ndjson",
+        (_, FormatWord::Parquet) => "application/vnd.apache.parquet",
+    }
+}
+
+/// What says of a clean object which file it was made from.
+pub(crate) fn clean_metadata(source: &Source, event_id: &str) -> BTreeMap<String, String> {
     let mut metadata = BTreeMap::from([
         (META_EVENT_ID.to_owned(), event_id.to_owned()),
         (META_SOURCE_BUCKET.to_owned(), source.bucket.clone()),
@@ -66,13 +148,7 @@ pub(crate) fn clean_writer(
     if let Some(sequencer) = &source.sequencer {
         metadata.insert(META_SEQUENCER.to_owned(), sequencer.0.clone());
     }
-    let content_type = match format {
-        FormatWord::Csv => "text/csv",
-        FormatWord::Tsv => "text/tab-separated-values",
-        FormatWord::Ndjson => "application/x-ndjson",
-        FormatWord::Parquet => "application/vnd.apache.parquet",
-    };
-    ObjectWriter::new(store, NewObject { object, content_type, metadata }, plan)
+    metadata
 }
 
 /// The rejects' writer: its key has the event id, so twins write the same bytes to the same place. The sequencer is not in

@@ -126,7 +126,7 @@ impl ComputedStore {
             metadata: new.metadata,
             checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
         };
-        self.kept.delete(&new.object.bucket, &new.object.key);
+        self.kept.remove(&new.object.bucket, &new.object.key);
         self.state().outputs.insert(new.object, meta);
         Written { etag, version_id: None }
     }
@@ -264,6 +264,25 @@ impl Store for ComputedStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.state().uploads.remove(&upload.id);
+        Ok(())
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = self.kept.keys(bucket, prefix);
+        let is_wanted = |object: &&ObjectRef| object.bucket == bucket && object.key.starts_with(prefix);
+        keys.extend(self.state().outputs.keys().filter(is_wanted).map(|object| object.key.clone()));
+        keys.retain(|key| key.as_str() > after);
+        keys.sort_unstable();
+        keys.truncate(1000);
+        Ok(keys)
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        if self.meta(object).await?.is_some() {
+            self.check(object, &Condition::IfMatch(etag.to_owned())).await?;
+            self.kept.remove(&object.bucket, &object.key);
+            self.state().outputs.remove(object);
+        }
         Ok(())
     }
 }

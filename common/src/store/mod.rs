@@ -1,12 +1,11 @@
 //! Objects: one trait, as S3 behaves, and what implements it.
 //!
 //! [`S3Store`] is the real one, [`MemoryStore`] a working stand-in, [`FaultyStore`] breaks another on demand,
-//! [`TracedStore`] shows in the trace what another is asked for. One
-//! conformance suite (`tests/it/suite.rs`) holds for all of them. [`List`] is for those who need a bucket's keys.
+//! [`TracedStore`] shows in the trace what another is asked for. One conformance suite (`tests/it/suite.rs`) holds for all of
+//! them.
 
 mod error;
 mod faulty;
-mod list;
 mod memory;
 mod s3;
 mod traced;
@@ -19,7 +18,6 @@ use futures::stream::BoxStream;
 
 pub use error::{ErrorKind, StoreError};
 pub use faulty::{Fault, FaultyStore, Operation};
-pub use list::List;
 pub use memory::MemoryStore;
 pub use s3::S3Store;
 pub use traced::TracedStore;
@@ -86,6 +84,14 @@ impl Payload {
     /// All of `bytes`.
     pub fn new(bytes: Bytes) -> Self {
         Self { length: bytes.len() as u64, crc64nvme: crc_fast::crc64_nvme(&bytes), chunks: vec![bytes] }
+    }
+
+    /// All of `chunks`, one behind the other.
+    pub fn of_chunks(chunks: Vec<Bytes>) -> Self {
+        let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        chunks.iter().for_each(|chunk| crc.update(chunk));
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { chunks, length, crc64nvme: crc.finalize() }
     }
 
     /// The checksum as S3 spells it.
@@ -175,4 +181,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives an upload up and frees its parts. One that is gone already is no error.
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError>;
+
+    /// The first keys of a bucket that begin with `prefix` and come after `after`, in order: at most a thousand, none at the
+    /// end.
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Removes an object, only while it has this `ETag` (without quotes). One that is gone already is no error.
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError>;
 }

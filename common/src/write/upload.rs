@@ -102,14 +102,18 @@ impl PartUpload {
         Ok(())
     }
 
-    /// Sends the next part to `upload` in a task of its own.
-    pub(super) fn send(&mut self, upload: Upload, payload: Payload) {
+    /// Sends the next part to `upload` in a task of its own, which keeps `held` until the part was taken.
+    pub(super) fn send(&mut self, upload: Upload, payload: Payload, held: impl Send + 'static) {
         self.begun += 1;
         self.sending_bytes += payload.length;
         let (store, plan, number) = (Arc::clone(&self.store), self.plan, self.begun);
         trace::spawn_into(&mut self.sending, async move {
             let send = || store.upload_part(&upload, number, payload.clone());
-            Ok((retry(plan.retries, plan.backoff, send).await?, payload.length))
+            let taken = retry(plan.retries, plan.backoff, send).await?;
+            let length = payload.length;
+            drop(payload);
+            drop(held);
+            Ok((taken, length))
         });
     }
 

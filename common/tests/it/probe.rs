@@ -186,4 +186,12 @@ impl Store for Probe {
         self.parts_at_abort.fetch_max(self.parts.load(Ordering::SeqCst), Ordering::SeqCst);
         self.hesitate(self.inner.abort_upload(upload)).await
     }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        self.hesitate(self.inner.list(bucket, prefix, after)).await
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        self.hesitate(self.inner.delete(object, etag)).await
+    }
 }

@@ -188,6 +188,14 @@ impl Store for Chaos {
     async fn abort_upload(&self, _: &Upload) -> Result<(), StoreError> {
         unreachable!("the consumer writes nothing that needs parts")
     }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        self.store.list(bucket, prefix, after).await
+    }
+
+    async fn delete(&self, _: &ObjectRef, _: &str) -> Result<(), StoreError> {
+        unreachable!("the consumer removes nothing")
+    }
 }
 
 #[async_trait]

@@ -78,6 +78,7 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, output, "receipts/roles/put"),
         (Act::Upload, output, "clean/roles/upload"),
         (Act::Upload, output, "rejects/roles/upload"),
+        (Act::Delete, output, "clean/roles/put"),
     ];
     let may_not = [
         (Act::Put, input, "roles/put/"),
@@ -95,7 +96,8 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, OTHER_BUCKET, OTHER_KEY),
         (Act::Delete, input, key),
         (Act::DeleteVersion, input, key),
-        (Act::Delete, output, &*clean_key(key)?),
+        (Act::DeleteVersion, output, &*clean_key(key)?),
+        (Act::Delete, output, "rejects/roles/put"),
         (Act::Delete, output, &*receipt_key(key)?),
         (Act::Delete, output, &*catalogued),
         (Act::Delete, OTHER_BUCKET, OTHER_KEY),

@@ -21,6 +21,10 @@ use crate::{BadFile, EngineError};
 /// Whether this build writes Parquet.
 pub(super) const IS_BUILT: bool = true;
 
+/// What a file without rows takes, and each of its columns: estimates on the high side. The writer has a buffer of 8 KiB.
+const FILE_BYTES: usize = 9 * 1024;
+const COLUMN_BYTES: usize = 256;
+
 /// A file that is being written. Its bytes are handed on with each row group.
 #[derive(Debug)]
 pub(super) struct ParquetFile {
@@ -29,6 +33,8 @@ pub(super) struct ParquetFile {
     /// Bytes of the values that have gathered, and how many make a row group.
     gathered: usize,
     row_group_bytes: usize,
+    /// Whether the room for values stays when a row group is written. Of many files it would add up.
+    keeps_room: bool,
 }
 
 impl ParquetFile {
@@ -49,7 +55,26 @@ impl ParquetFile {
         let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
         let writer = FileWriter::new(schema, Arc::new(properties(compression)));
         let writer = writer.map_err(EngineError::Output)?;
-        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes })
+        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes, keeps_room: true })
+    }
+
+    /// Another file of the same columns, one of many.
+    pub(super) fn another(&self) -> Result<Self, EngineError> {
+        let columns = self.columns.iter().map(ParquetColumn::another).collect();
+        let writer = self.writer.another().map_err(EngineError::Output)?;
+        let row_group_bytes = self.row_group_bytes;
+        Ok(Self { writer, columns, gathered: 0, row_group_bytes, keeps_room: false })
+    }
+
+    /// Bytes of memory, about: room for values grows by doubling.
+    pub(super) fn held(&self) -> usize {
+        let empty = FILE_BYTES + self.columns.len() * COLUMN_BYTES;
+        empty + self.gathered + self.gathered / 2 + self.writer.held_bytes()
+    }
+
+    /// Whether there is no room for what the file's end would say of another row group.
+    pub(super) fn is_full(&self) -> bool {
+        self.writer.held_bytes() > 2 * self.row_group_bytes
     }
 
     /// Whether a column's values are written as texts.
@@ -69,7 +94,12 @@ impl ParquetFile {
 
     /// The file's next bytes, once there are enough values for a row group.
     pub(super) fn advance(&mut self) -> Result<Option<Bytes>, EngineError> {
-        if self.gathered < self.row_group_bytes {
+        if self.gathered < self.row_group_bytes { Ok(None) } else { self.flush() }
+    }
+
+    /// The file's next bytes, with all values so far.
+    pub(super) fn flush(&mut self) -> Result<Option<Bytes>, EngineError> {
+        if self.gathered == 0 {
             return Ok(None);
         }
         self.write_row_group()?;
@@ -88,9 +118,8 @@ impl ParquetFile {
     }
 
     fn write_row_group(&mut self) -> Result<(), EngineError> {
-        self.gathered = 0;
         // What the end says is held until then, beside the values of one row group.
-        if self.writer.held_bytes() > 2 * self.row_group_bytes {
+        if self.is_full() {
             return Err(BadFile::new(
                 "too_many_row_groups",
                 format!(
@@ -101,7 +130,12 @@ impl ParquetFile {
             )
             .into());
         }
-        self.writer.write(&mut self.columns).map_err(|error| broken(&error))
+        self.gathered = 0;
+        self.writer.write(&mut self.columns).map_err(|error| broken(&error))?;
+        if !self.keeps_room {
+            self.columns = self.columns.iter().map(ParquetColumn::another).collect();
+        }
+        Ok(())
     }
 
     fn take(&mut self) -> Result<Bytes, EngineError> {

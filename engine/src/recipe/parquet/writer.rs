@@ -55,6 +55,11 @@ impl FileWriter {
         Ok(Self { out, schema, properties, groups: Vec::new(), at: 0, count: 0, rows: 0 })
     }
 
+    /// Begins another file of the same schema, written alike.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        Self::new(self.schema.clone(), self.properties.clone())
+    }
+
     /// Bytes that are held for the file's end.
     pub(super) fn held_bytes(&self) -> usize {
         self.groups.len()

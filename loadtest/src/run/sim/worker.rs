@@ -143,7 +143,7 @@ impl Running {
                     prices: Prices::default(),
                 };
                 let queues = Arc::new(MemoryQueues::default());
-                let consumer = Consumer::new(store, Arc::new(s3), queues, Notifier::silent(), &config);
+                let consumer = Consumer::new(store, queues, Notifier::silent(), &config);
                 Self::Consumer(Box::new(consumer.emitting(|_| {})))
             }
         }
