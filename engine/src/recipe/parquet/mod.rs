@@ -21,8 +21,7 @@ use crate::{BadFile, EngineError};
 /// Whether this build writes Parquet.
 pub(super) const IS_BUILT: bool = true;
 
-/// What a file without rows takes, and each of its columns: estimates on the high side. The writer has a buffer of 8 KiB.
-const FILE_BYTES: usize = 9 * 1024;
+/// What a column without values takes.
 const COLUMN_BYTES: usize = 256;
 
 /// A file that is being written. Its bytes are handed on with each row group.
@@ -54,27 +53,25 @@ impl ParquetFile {
         let schema = schema.with_fields(fields).build().map_err(|error| broken(&error))?;
         let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
         let writer = FileWriter::new(schema, Arc::new(properties(compression)));
-        let writer = writer.map_err(EngineError::Output)?;
         Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes, keeps_room: true })
     }
 
     /// Another file of the same columns, one of many.
-    pub(super) fn another(&self) -> Result<Self, EngineError> {
+    pub(super) fn another(&self) -> Self {
         let columns = self.columns.iter().map(ParquetColumn::another).collect();
-        let writer = self.writer.another().map_err(EngineError::Output)?;
-        let row_group_bytes = self.row_group_bytes;
-        Ok(Self { writer, columns, gathered: 0, row_group_bytes, keeps_room: false })
+        let (writer, row_group_bytes) = (self.writer.another(), self.row_group_bytes);
+        Self { writer, columns, gathered: 0, row_group_bytes, keeps_room: false }
     }
 
     /// Bytes of memory, about: room for values grows by doubling.
     pub(super) fn held(&self) -> usize {
-        let empty = FILE_BYTES + self.columns.len() * COLUMN_BYTES;
+        let empty = self.columns.len() * COLUMN_BYTES;
         empty + self.gathered + self.gathered / 2 + self.writer.held_bytes()
     }
 
     /// Whether there is no room for what the file's end would say of another row group.
     pub(super) fn is_full(&self) -> bool {
-        self.writer.held_bytes() > 2 * self.row_group_bytes
+        self.writer.end_bytes() > 2 * self.row_group_bytes
     }
 
     /// Whether a column's values are written as texts.

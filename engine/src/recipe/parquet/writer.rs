@@ -28,9 +28,13 @@ const STRUCTURES: u8 = 0x0c;
 /// No rows, and an empty list.
 const EMPTY: [u8; 3] = [0, ROW_GROUPS, STRUCTURES];
 
+/// What a file takes of which a row group was written: a buffer of 8 KiB, and what belongs to it.
+const BEGUN_BYTES: usize = 10 * 1024;
+
 /// Where a file begins and ends. What is written is taken out of it as it comes.
 pub(super) struct FileWriter {
-    out: TrackedWrite<Vec<u8>>,
+    /// Nothing before the first row group: it has a buffer of its own.
+    out: Option<TrackedWrite<Vec<u8>>>,
     schema: SchemaDescPtr,
     properties: WriterPropertiesPtr,
     /// What the end says of each row group, one behind the other.
@@ -49,19 +53,22 @@ impl std::fmt::Debug for FileWriter {
 }
 
 impl FileWriter {
-    pub(super) fn new(schema: SchemaDescPtr, properties: WriterPropertiesPtr) -> io::Result<Self> {
-        let mut out = TrackedWrite::new(Vec::new());
-        out.write_all(MAGIC)?;
-        Ok(Self { out, schema, properties, groups: Vec::new(), at: 0, count: 0, rows: 0 })
+    pub(super) fn new(schema: SchemaDescPtr, properties: WriterPropertiesPtr) -> Self {
+        Self { out: None, schema, properties, groups: Vec::new(), at: 0, count: 0, rows: 0 }
     }
 
     /// Begins another file of the same schema, written alike.
-    pub(super) fn another(&self) -> io::Result<Self> {
+    pub(super) fn another(&self) -> Self {
         Self::new(self.schema.clone(), self.properties.clone())
     }
 
-    /// Bytes that are held for the file's end.
+    /// Bytes of memory, about.
     pub(super) fn held_bytes(&self) -> usize {
+        if self.out.is_some() { BEGUN_BYTES + self.groups.capacity() } else { 0 }
+    }
+
+    /// Bytes that the file's end has of row groups, which are held until then.
+    pub(super) fn end_bytes(&self) -> usize {
         self.groups.len()
     }
 
@@ -69,7 +76,8 @@ impl FileWriter {
     pub(super) fn write(&mut self, columns: &mut [ParquetColumn]) -> Result<(), ParquetError> {
         let ordinal = i32::try_from(self.count).map_err(|error| ParquetError::External(Box::new(error)))?;
         let (schema, properties) = (self.schema.clone(), self.properties.clone());
-        let mut group = SerializedRowGroupWriter::new(schema, properties, &mut self.out, ordinal, None);
+        let mut group =
+            SerializedRowGroupWriter::new(schema, properties, begun(&mut self.out)?, ordinal, None);
         for column in columns {
             let mut writer =
                 group.next_column()?.ok_or_else(|| ParquetError::General("a column is too many".into()))?;
@@ -98,19 +106,21 @@ impl FileWriter {
         let end = [&empty[..self.at], &counts, &self.groups, behind];
         let length = end.iter().map(|piece| piece.len()).sum::<usize>();
         let length = u32::try_from(length).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let out = begun(&mut self.out)?;
         for piece in end {
-            self.out.write_all(piece)?;
+            out.write_all(piece)?;
         }
-        self.out.write_all(&length.to_le_bytes())?;
-        self.out.write_all(MAGIC)?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(MAGIC)?;
         self.groups = Vec::new();
         Ok(())
     }
 
     /// The bytes since this was last asked for.
     pub(super) fn take(&mut self) -> io::Result<Bytes> {
-        self.out.flush()?;
-        Ok(std::mem::take(self.out.inner_mut()).into())
+        let out = begun(&mut self.out)?;
+        out.flush()?;
+        Ok(std::mem::take(out.inner_mut()).into())
     }
 
     /// What would be the end of a file with these row groups, without the length and the magic bytes.
@@ -121,6 +131,18 @@ impl FileWriter {
         ParquetMetaDataWriter::new(&mut end, &ParquetMetaData::new(file, groups)).finish()?;
         end.truncate(end.len().saturating_sub(size_of::<u32>() + MAGIC.len()));
         Ok(end)
+    }
+}
+
+/// The file, with what it begins with.
+fn begun(out: &mut Option<TrackedWrite<Vec<u8>>>) -> io::Result<&mut TrackedWrite<Vec<u8>>> {
+    match out {
+        Some(out) => Ok(out),
+        None => {
+            let mut begun = TrackedWrite::new(Vec::new());
+            begun.write_all(MAGIC)?;
+            Ok(out.insert(begun))
+        }
     }
 }
 
@@ -198,14 +220,14 @@ mod tests {
     fn ours(properties: &Arc<WriterProperties>, groups: &[i16], text: &str) -> (Vec<u8>, usize) {
         let mut columns = columns();
         let schema = Arc::new(SchemaDescriptor::new(schema(&columns)));
-        let mut writer = FileWriter::new(schema, properties.clone()).unwrap();
+        let mut writer = FileWriter::new(schema, properties.clone());
         let mut file = Vec::new();
         for rows in groups {
             fill(&mut columns, *rows, text);
             writer.write(&mut columns).unwrap();
             file.extend_from_slice(&writer.take().unwrap());
         }
-        let held = writer.held_bytes();
+        let held = writer.end_bytes();
         writer.finish().unwrap();
         file.extend_from_slice(&writer.take().unwrap());
         (file, held)

@@ -175,7 +175,7 @@ impl Partitions {
                     let header = if partition.under_way.is_some() { &[][..] } else { header };
                     Gathered::text(header, *compression)
                 }
-                Form::Parquet(file) => Gathered::parquet(file.another()?),
+                Form::Parquet(file) => Gathered::parquet(file.another()),
             };
             partition.gathered = Some(Box::new(gathered));
             self.open.push(at);
