@@ -136,13 +136,12 @@ impl FileWriter {
 
 /// The file, with what it begins with.
 fn begun(out: &mut Option<TrackedWrite<Vec<u8>>>) -> io::Result<&mut TrackedWrite<Vec<u8>>> {
-    match out {
-        Some(out) => Ok(out),
-        None => {
-            let mut begun = TrackedWrite::new(Vec::new());
-            begun.write_all(MAGIC)?;
-            Ok(out.insert(begun))
-        }
+    if let Some(out) = out {
+        Ok(out)
+    } else {
+        let mut begun = TrackedWrite::new(Vec::new());
+        begun.write_all(MAGIC)?;
+        Ok(out.insert(begun))
     }
 }
 
