@@ -28,14 +28,18 @@ pub(crate) struct ObjectSink<'a> {
 
 impl Sink for ObjectSink<'_> {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        if self.writer.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
-            self.writer.set_content_type(GZIP);
-        } else if self.writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
-            self.writer.set_content_type(ZSTD);
-        }
-        self.tally.moved(Step::Written, chunk.len() as u64);
-        self.waited.during(self.writer.write(chunk)).await.map_err(io::Error::other)
+        write(&mut self.writer, self.tally, self.waited, chunk).await
     }
+}
+
+async fn write(writer: &mut ObjectWriter, tally: &Tally, waited: &Waited, chunk: Bytes) -> io::Result<()> {
+    if writer.size() == 0 && chunk.starts_with(b"\x1f\x8b") {
+        writer.set_content_type(GZIP);
+    } else if writer.size() == 0 && chunk.starts_with(b"\x28\xb5\x2f\xfd") {
+        writer.set_content_type(ZSTD);
+    }
+    tally.moved(Step::Written, chunk.len() as u64);
+    waited.during(writer.write(chunk)).await.map_err(io::Error::other)
 }
 
 /// The clean file on its way: one object, or many.
@@ -45,6 +49,14 @@ pub(crate) enum CleanWriter {
 }
 
 impl CleanWriter {
+    /// Waits until all of it has arrived: nothing but making it visible is left.
+    pub(crate) async fn drain(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::One(writer) => writer.drain().await,
+            Self::Partitioned(writer) => writer.drain().await,
+        }
+    }
+
     /// Gives up what is not visible.
     pub(crate) async fn abort(self) -> Result<(), StoreError> {
         match self {
@@ -55,42 +67,26 @@ impl CleanWriter {
 }
 
 /// The engine's sink for a clean file.
-pub(crate) enum CleanSink<'a> {
-    One(ObjectSink<'a>),
-    Partitioned { writer: Box<PartitionWriter>, tally: &'a Tally, waited: &'a Waited },
-}
-
-impl CleanSink<'_> {
-    /// Waits until all of it has arrived.
-    pub(crate) async fn drain(&mut self) -> Result<(), StoreError> {
-        match self {
-            Self::One(sink) => sink.writer.drain().await,
-            Self::Partitioned { writer, .. } => writer.drain().await,
-        }
-    }
-
-    pub(crate) fn into_writer(self) -> CleanWriter {
-        match self {
-            Self::One(sink) => CleanWriter::One(Box::new(sink.writer)),
-            Self::Partitioned { writer, .. } => CleanWriter::Partitioned(writer),
-        }
-    }
+pub(crate) struct CleanSink<'a> {
+    pub(crate) writer: CleanWriter,
+    pub(crate) tally: &'a Tally,
+    pub(crate) waited: &'a Waited,
 }
 
 impl Sink for CleanSink<'_> {
     async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        match self {
-            Self::One(sink) => sink.write(chunk).await,
-            Self::Partitioned { .. } => Err(io::ErrorKind::Unsupported.into()),
+        match &mut self.writer {
+            CleanWriter::One(writer) => write(writer, self.tally, self.waited, chunk).await,
+            CleanWriter::Partitioned(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     async fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
-        match self {
-            Self::One(sink) => sink.write_piece(piece).await,
-            Self::Partitioned { writer, tally, waited } => {
-                tally.moved(Step::Written, piece.length() as u64);
-                waited.during(writer.write(piece)).await.map_err(io::Error::other)
+        match &mut self.writer {
+            CleanWriter::One(_) => Err(io::ErrorKind::Unsupported.into()),
+            CleanWriter::Partitioned(writer) => {
+                self.tally.moved(Step::Written, piece.length() as u64);
+                self.waited.during(writer.write(piece)).await.map_err(io::Error::other)
             }
         }
     }

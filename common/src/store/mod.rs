@@ -89,7 +89,9 @@ impl Payload {
     /// All of `chunks`, one behind the other.
     pub fn of_chunks(chunks: Vec<Bytes>) -> Self {
         let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
-        chunks.iter().for_each(|chunk| crc.update(chunk));
+        for chunk in &chunks {
+            crc.update(chunk);
+        }
         let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Self { chunks, length, crc64nvme: crc.finalize() }
     }

@@ -184,13 +184,15 @@ fn more_objects_than_can_be_listed_fail_the_file() {
     let mut options = options(json!({ "output": { "partition_by": ["id"] } }));
     options.partitions.listed_bytes = 100;
     options.partitions.max_list_bytes = 1000;
-    let text = |rows: u32| (0..rows).fold("id,c\n".to_owned(), |text, row| format!("{text}{row},x\n"));
-    assert_eq!(run(text(9).as_bytes(), &[], &options).unwrap().objects.len(), 9);
-    let Err(EngineError::BadFile(bad)) = run(text(11).as_bytes(), &[], &options) else { panic!("processed") };
+    let different = |rows: u32| text(0..rows, |row| format!("{row},x\n"));
+    assert_eq!(run(different(9).as_bytes(), &[], &options).unwrap().objects.len(), 9);
+    let Err(EngineError::BadFile(bad)) = run(different(11).as_bytes(), &[], &options) else {
+        panic!("processed")
+    };
     assert_eq!((bad.code, bad.line), ("too_many_objects", Some(12)));
     // Few partitions, but many objects of them.
     options.partitions.held_bytes = 1;
-    let text = (0..100).fold("id,c\n".to_owned(), |text, row| format!("{text}{},x\n", row % 3));
+    let text = text(0..100, |row| format!("{},x\n", row % 3));
     let Err(EngineError::BadFile(bad)) = run(text.as_bytes(), &[], &options) else { panic!("processed") };
     assert_eq!(bad.code, "too_many_objects");
 }
@@ -212,6 +214,10 @@ fn a_sink_for_one_object_takes_no_partition() {
     assert!(matches!(refused, Err(EngineError::Output(error)) if error.kind() == io::ErrorKind::Unsupported));
 }
 
+fn text(rows: std::ops::Range<u32>, row: impl Fn(u32) -> String) -> String {
+    std::iter::once("id,c\n".to_owned()).chain(rows.map(row)).collect()
+}
+
 /// A large object comes in pieces, and is one object however its rows lie among others'.
 #[test]
 fn partitions_that_are_large_enough_are_one_object_each() {
@@ -223,10 +229,7 @@ fn partitions_that_are_large_enough_are_one_object_each() {
         ..options.partitions
     };
     options.partitions = limits;
-    let text = (0..200_000).fold("id,c\n".to_owned(), |mut text, row| {
-        text.push_str(&format!("{row} and something more,{}\n", row % 4));
-        text
-    });
+    let text = text(0..200_000, |row| format!("{row} and something more,{}\n", row % 4));
     let ran = run(text.as_bytes(), &[], &options).unwrap();
     assert_eq!(ran.objects.len(), 4);
     assert!(ran.objects.iter().all(|object| object.pieces > 3));
@@ -241,10 +244,7 @@ fn partitions_that_are_large_enough_are_one_object_each() {
 fn partitions_that_come_one_after_the_other_are_one_object_each() {
     let mut options = options(json!({ "output": { "partition_by": ["c"] } }));
     options.partitions.held_bytes = 1 << 20;
-    let text = (0..100_000).fold("id,c\n".to_owned(), |mut text, row| {
-        text.push_str(&format!("{row} and something more,{}\n", row / 500));
-        text
-    });
+    let text = text(0..100_000, |row| format!("{row} and something more,{}\n", row / 500));
     assert_eq!(run(text.as_bytes(), &[], &options).unwrap().objects.len(), 200);
 }
 
@@ -283,10 +283,11 @@ proptest! {
         options.partitions.piece_bytes = 2 * least;
         options.partitions.max_list_bytes = usize::MAX;
         options.row_group_bytes = 4096;
-        let mut text = "id,c\n".to_owned();
+        let text = std::iter::once("id,c\n".to_owned())
+            .chain(values.iter().enumerate().map(|(row, value)| format!("{row},{value}\n")))
+            .collect::<String>();
         let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (row, value) in values.iter().enumerate() {
-            text.push_str(&format!("{row},{value}\n"));
             let line = match format {
                 "csv" | "tsv" => row.to_string(),
                 "ndjson" => format!("{{\"id\":\"{row}\"}}"),

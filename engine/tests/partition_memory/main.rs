@@ -87,6 +87,5 @@ fn a_thousand_partitions_take_as_much_memory_of_a_long_file_as_of_a_short_one() 
         assert!(clean.objects > PARTITIONS);
         let grown = peak().saturating_sub(once);
         assert!(grown < 4 * 1024, "{format} {compression}: {grown} KiB more for {} bytes", clean.bytes);
-        println!("{format} {compression}: {taken} KiB, then {grown} more; {} objects", clean.objects);
     }
 }

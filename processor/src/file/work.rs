@@ -109,7 +109,7 @@ impl File<'_> {
             options.partitions.listed_bytes =
                 LISTED_BYTES + places.clean.bucket.len() + places.clean.key.len() + self.event_id.len();
         }
-        let mut clean = self.clean_sink(places, &waits.output, tally);
+        let mut clean = CleanSink { writer: self.clean_writer(places), tally, waited: &waits.output };
         let rejects = outputs::rejects_writer(
             store(),
             places.rejects.clone(),
@@ -131,7 +131,7 @@ impl File<'_> {
             }
             waits
                 .output
-                .during(clean.drain())
+                .during(clean.writer.drain())
                 .await
                 .map_err(|error| EngineError::Output(io::Error::other(error)))?;
             Ok((summary, set_aside))
@@ -143,25 +143,25 @@ impl File<'_> {
                 Stopped::GivenUp { reason, read: read.load(Ordering::Relaxed) }
             }
             ran = ran => match ran {
-                Ok((summary, rejects)) => return Ok(Work { summary, rejects, writer: clean.into_writer() }),
+                Ok((summary, rejects)) => return Ok(Work { summary, rejects, writer: clean.writer }),
                 Err(error) => Stopped::Engine(error),
             },
         };
         let rejects = CleanWriter::One(Box::new(rejects.writer));
-        tokio::join!(self.abort(rejects), self.abort(clean.into_writer()));
+        tokio::join!(self.abort(rejects), self.abort(clean.writer));
         Err(stopped)
     }
 
     /// Where clean rows go.
-    fn clean_sink<'a>(&self, places: &Places, waited: &'a Waited, tally: &'a Tally) -> CleanSink<'a> {
+    fn clean_writer(&self, places: &Places) -> CleanWriter {
         let (store, plan) = (Arc::clone(&self.processor.store), self.processor.write);
         let (source, event_id, format) = (&self.source, &self.event_id, self.recipe.recipe.format);
         if places.partition_room.is_none() {
             let clean = places.clean.clone();
             let writer = outputs::clean_writer(store, clean, source, event_id, format, plan);
-            return CleanSink::One(ObjectSink { writer, tally, waited });
+            return CleanWriter::One(Box::new(writer));
         }
-        let writer = PartitionWriter::new(PartitionPlace {
+        CleanWriter::Partitioned(Box::new(PartitionWriter::new(PartitionPlace {
             store,
             bucket: places.clean.bucket.clone(),
             source_key: source.key.clone(),
@@ -169,8 +169,7 @@ impl File<'_> {
             metadata: clean_metadata(source, event_id),
             format,
             plan,
-        });
-        CleanSink::Partitioned { writer: Box::new(writer), tally, waited }
+        })))
     }
 
     /// Makes the rejects visible. Those that a twin wrote before stay, where they are the same: its receipt names their

@@ -101,10 +101,8 @@ async fn large_partitions_are_uploads_of_several_parts() {
     let mut world = partitioned(World::new().await);
     world.processor.options.partitions.held_bytes = 12 * 1024 * 1024;
     world.processor.options.partitions.piece_bytes = 5 * 1024 * 1024;
-    let mut text = "id,country\n".to_owned();
-    for row in 0..900_000 {
-        text.push_str(&format!("{row} and what makes it long enough,{}\n", ["DE", "FR"][row % 2]));
-    }
+    let row = |row: usize| format!("{row} and what makes it long enough,{}\n", ["DE", "FR"][row % 2]);
+    let text = format!("id,country\n{}", (0..900_000).map(row).collect::<String>());
     let event = world.upload(KEY, text.as_bytes(), "01").await;
     world.handle(&event).await.unwrap();
     let receipt = assert_exact(&world).await;

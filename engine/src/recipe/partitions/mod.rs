@@ -87,7 +87,7 @@ pub(super) struct Partitions {
     limits: PartitionLimits,
     form: Form,
     places: HashMap<Arc<str>, usize>,
-    partitions: Vec<Partition>,
+    all: Vec<Partition>,
     /// Which of them hold rows.
     open: Vec<usize>,
     held: usize,
@@ -119,7 +119,7 @@ struct Partition {
 
 impl std::fmt::Debug for Partitions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Partitions").field("count", &self.partitions.len()).finish_non_exhaustive()
+        formatter.debug_struct("Partitions").field("count", &self.all.len()).finish_non_exhaustive()
     }
 }
 
@@ -145,7 +145,7 @@ impl Partitions {
             limits,
             form,
             places: HashMap::new(),
-            partitions: Vec::new(),
+            all: Vec::new(),
             open: Vec::new(),
             held: 0,
             rows: 0,
@@ -166,7 +166,7 @@ impl Partitions {
             None => self.add(path)?,
         };
         self.rows += 1;
-        let partition = &mut self.partitions[at];
+        let partition = &mut self.all[at];
         partition.used = self.rows;
         if partition.gathered.is_none() {
             let gathered = match &self.form {
@@ -186,21 +186,21 @@ impl Partitions {
     fn add(&mut self, path: &str) -> Result<usize, EngineError> {
         let path: Arc<str> = path.into();
         // Each has one object at least.
-        let least = (self.partitions.len() + 1) * self.limits.listed_bytes;
+        let least = (self.all.len() + 1) * self.limits.listed_bytes;
         if least > self.limits.max_list_bytes {
             return Err(self.too_many().into());
         }
-        let at = self.partitions.len();
+        let at = self.all.len();
         self.places.insert(Arc::clone(&path), at);
         self.held += PARTITION_BYTES + path.len();
         let (sequence, under_way, gathered) = (0, None, None);
-        self.partitions.push(Partition { path, sequence, under_way, gathered, held: 0, used: 0 });
+        self.all.push(Partition { path, sequence, under_way, gathered, held: 0, used: 0 });
         Ok(at)
     }
 
     /// The file of a partition that was asked for with [`Self::place`], to push a row to.
     pub(super) fn file(&mut self, at: usize) -> Option<&mut ParquetFile> {
-        self.partitions[at].gathered.as_mut()?.file()
+        self.all[at].gathered.as_mut()?.file()
     }
 
     /// Any file: all have the same columns.
@@ -214,7 +214,7 @@ impl Partitions {
     /// Takes a row of a partition that was asked for with [`Self::place`]: its text, or what was pushed to its file. Appends
     /// what has to be handed on to `out`.
     pub(super) fn take(&mut self, at: usize, row: &[u8], out: &mut Vec<Piece>) -> Result<(), EngineError> {
-        let Some(gathered) = &mut self.partitions[at].gathered else {
+        let Some(gathered) = &mut self.all[at].gathered else {
             return Err(EngineError::Internal("a row came to a partition that has no room".into()));
         };
         let codec = self.form.codec();
@@ -240,7 +240,7 @@ impl Partitions {
 
     /// Sees how many bytes a partition holds now.
     fn weigh(&mut self, at: usize) {
-        let partition = &mut self.partitions[at];
+        let partition = &mut self.all[at];
         let held = partition.gathered.as_ref().map_or(0, |gathered| gathered.held());
         self.held = self.held + held - mem::replace(&mut partition.held, held);
     }
@@ -248,15 +248,15 @@ impl Partitions {
     /// The partition whose last row came first among those that hold at least as much as the average: one that has very
     /// little is left to gather more.
     fn longest_waiting(&self) -> Option<usize> {
-        let held: usize = self.open.iter().map(|at| self.partitions[*at].held).sum();
+        let held: usize = self.open.iter().map(|at| self.all[*at].held).sum();
         let average = held / self.open.len().max(1);
-        let large = self.open.iter().copied().filter(|at| self.partitions[*at].held >= average);
-        large.min_by_key(|at| self.partitions[*at].used)
+        let large = self.open.iter().copied().filter(|at| self.all[*at].held >= average);
+        large.min_by_key(|at| self.all[*at].used)
     }
 
     /// Hands on what a partition holds: a piece of its object, if it is enough for one, else the object ends.
     fn hand_on(&mut self, at: usize, out: &mut Vec<Piece>) -> Result<(), EngineError> {
-        let Partition { gathered: Some(gathered), under_way, .. } = &mut self.partitions[at] else {
+        let Partition { gathered: Some(gathered), under_way, .. } = &mut self.all[at] else {
             return Ok(());
         };
         let pieces = under_way.map_or(0, |(_, pieces)| pieces);
@@ -275,28 +275,27 @@ impl Partitions {
 
     /// Ends the object of a partition that is among the open ones no more.
     fn end_object(&mut self, at: usize, out: &mut Vec<Piece>) -> Result<(), EngineError> {
-        let Some(gathered) = &mut self.partitions[at].gathered else { return Ok(()) };
+        let Some(gathered) = &mut self.all[at].gathered else { return Ok(()) };
         gathered.finish(self.form.codec())?;
         self.piece(at, true, out)?;
-        self.partitions[at].gathered = None;
+        self.all[at].gathered = None;
         self.weigh(at);
         Ok(())
     }
 
     /// Appends what a partition has packed.
     fn piece(&mut self, at: usize, is_last: bool, out: &mut Vec<Piece>) -> Result<(), EngineError> {
-        let partition = &mut self.partitions[at];
+        let partition = &mut self.all[at];
         let Some(gathered) = &mut partition.gathered else { return Ok(()) };
-        let (object, pieces) = match partition.under_way {
-            Some(under_way) => under_way,
-            None => {
-                self.list_bytes += partition.path.len() + self.limits.listed_bytes;
-                if self.list_bytes > self.limits.max_list_bytes {
-                    return Err(self.too_many().into());
-                }
-                self.objects += 1;
-                (self.objects - 1, 0)
+        let (object, pieces) = if let Some(under_way) = partition.under_way {
+            under_way
+        } else {
+            self.list_bytes += partition.path.len() + self.limits.listed_bytes;
+            if self.list_bytes > self.limits.max_list_bytes {
+                return Err(self.too_many().into());
             }
+            self.objects += 1;
+            (self.objects - 1, 0)
         };
         out.push(Piece {
             object,
@@ -318,7 +317,7 @@ impl Partitions {
         let message = format!(
             "the rows of {} partitions become more objects than a receipt can list, after {} of them: partition by columns \
              with fewer values, sort the file by them, or give the function more memory, which makes objects larger",
-            self.partitions.len(),
+            self.all.len(),
             self.objects
         );
         BadFile::new("too_many_objects", message)
