@@ -26,10 +26,6 @@ impl ParquetFile {
         match *self {}
     }
 
-    pub(super) fn shrink(&mut self) {
-        match *self {}
-    }
-
     pub(super) fn held(&self) -> usize {
         match *self {}
     }

@@ -89,13 +89,6 @@ impl ParquetFile {
         self.gathered += self.columns[column].push(field);
     }
 
-    /// Gives up the room that values had which were written.
-    pub(super) fn shrink(&mut self) {
-        if self.gathered == 0 {
-            self.columns = self.columns.iter().map(ParquetColumn::another).collect();
-        }
-    }
-
     /// The file's next bytes, once there are enough values for a row group.
     pub(super) fn advance(&mut self) -> Result<Option<Bytes>, EngineError> {
         if self.gathered < self.row_group_bytes { Ok(None) } else { self.flush() }
