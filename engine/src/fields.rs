@@ -1,16 +1,45 @@
 //! A record's fields.
 
+use memchr::memmem::Finder;
+use memchr::{memchr_iter, memchr3};
+
 /// The fields of one record, in buffers that are used again for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Bytes between two fields: those of a whole line lie as they did there.
+    gap: usize,
 }
 
 impl Fields {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.gap = 0;
+    }
+
+    /// Takes a line with `delimiter` between its fields, and nothing else that means something.
+    pub(crate) fn take_line(&mut self, line: &[u8], delimiter: &Finder<'_>) {
+        self.clear();
+        self.bytes.extend_from_slice(line);
+        self.gap = delimiter.needle().len();
+        match delimiter.needle() {
+            [byte] => self.ends.extend(memchr_iter(*byte, line)),
+            _ => self.ends.extend(delimiter.find_iter(line)),
+        }
+        self.ends.push(line.len());
+    }
+
+    /// These fields with what is between them, as they lie in a line that was taken whole and holds none of the bytes for
+    /// which a field is quoted but the delimiter; nothing for any other record.
+    pub(crate) fn run(&self, first: usize, last: usize) -> Option<&[u8]> {
+        let run = (self.gap > 0).then(|| &self.bytes[self.start(first)..self.ends[last]])?;
+        memchr3(b'"', b'\r', b'\n', run).is_none().then_some(run)
+    }
+
+    fn start(&self, at: usize) -> usize {
+        if at == 0 { 0 } else { self.ends[at - 1] + self.gap }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -22,8 +51,7 @@ impl Fields {
     }
 
     pub(crate) fn get(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[start..self.ends[at]]
+        &self.bytes[self.start(at)..self.ends[at]]
     }
 
     pub(crate) fn push(&mut self, field: &[u8]) {
@@ -31,6 +59,7 @@ impl Fields {
         self.end();
     }
 
+    /// Appends to the field that is next.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

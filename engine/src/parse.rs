@@ -94,13 +94,7 @@ impl Parser {
 
     /// Takes a line without quotes and escapes apart.
     pub(crate) fn split(&self, line: &[u8], fields: &mut Fields) {
-        fields.clear();
-        let mut from = 0;
-        for at in self.delimiter.find_iter(line) {
-            fields.push(&line[from..at]);
-            from = at + self.delimiter.needle().len();
-        }
-        fields.push(&line[from..]);
+        fields.take_line(line, &self.delimiter);
     }
 
     /// Byte by byte: for records with quotes or escapes. The quote at `literal` is a byte as any other.

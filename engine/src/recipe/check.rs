@@ -27,7 +27,8 @@ pub(crate) struct Schema {
 pub(super) struct ColumnRule {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// Whether nothing needs to be looked at: a text, and no text stands for a missing value but the empty one.
+    /// Whether the empty text stands for a missing value, and which others do.
+    empty_is_missing: bool,
     missing: Vec<Vec<u8>>,
     constraints: Vec<Constraint>,
     required: bool,
@@ -109,7 +110,12 @@ impl ColumnRule {
             name: field.name.clone(),
             wrong_type: format!("the value is no {}{format}", field.kind.name()),
             kind,
-            missing: missing.iter().map(|text| text.clone().into_bytes()).collect(),
+            empty_is_missing: missing.iter().any(String::is_empty),
+            missing: missing
+                .iter()
+                .filter(|text| !text.is_empty())
+                .map(|text| text.clone().into_bytes())
+                .collect(),
             constraints,
             required: field.constraints.required,
             unique: field.constraints.unique,
@@ -117,25 +123,33 @@ impl ColumnRule {
     }
 
     pub(super) fn is_missing(&self, text: &[u8]) -> bool {
-        self.missing.iter().any(|missing| missing == text)
+        if text.is_empty() {
+            self.empty_is_missing
+        } else {
+            self.missing.iter().any(|missing| missing == text)
+        }
     }
 
-    /// The value of a text, or why it has none.
+    /// Reads the value of a text, or says why it has none. In its place at once: to hand it on costs as much as to read it.
     #[inline]
-    fn look(&self, text: &[u8], scratch: &mut Vec<u8>) -> Result<Value, (Reason, &str)> {
+    fn look(&self, text: &[u8], scratch: &mut Vec<u8>, value: &mut Value) -> Result<(), (Reason, &str)> {
+        *value = Value::Missing;
         if self.is_missing(text) {
             return if self.required {
                 Err((Reason::Required, "there is no value, and there has to be one"))
             } else {
-                Ok(Value::Missing)
+                Ok(())
             };
         }
-        let Some(value) = self.kind.read(text, scratch) else {
+        if !self.kind.read_into(text, scratch, value) {
             return Err((Reason::WrongType, &self.wrong_type));
-        };
-        match self.constraints.iter().find(|constraint| !constraint.holds(&value, text)) {
-            None => Ok(value),
-            Some(broken) => Err((broken.reason, &broken.message)),
+        }
+        match self.constraints.iter().find(|constraint| !constraint.holds(value, text)) {
+            None => Ok(()),
+            Some(broken) => {
+                *value = Value::Missing;
+                Err((broken.reason, &broken.message))
+            }
         }
     }
 }
@@ -190,10 +204,9 @@ impl Checker {
     ) -> Result<Option<Violation<'a>>, BadFile> {
         let mut first = None;
         for (at, column) in schema.columns.iter().enumerate() {
-            match column.look(fields.get(self.places[at]), &mut self.scratch) {
-                Ok(value) => self.values[at] = value,
+            match column.look(fields.get(self.places[at]), &mut self.scratch, &mut self.values[at]) {
+                Ok(()) => {}
                 Err((reason, message)) => {
-                    self.values[at] = Value::Missing;
                     first.get_or_insert(Violation { column: Some(&column.name), reason, message });
                     // Rows that are rejected count where rows are compared, so the others are looked at, too.
                     if !self.compares {

@@ -40,9 +40,7 @@ impl Form {
     pub(super) fn field(&self, is_first: bool, key: &[u8], text: &[u8], json: JsonType, out: &mut Vec<u8>) {
         match self {
             Self::Separated { delimiter, quote_all, .. } => {
-                if !is_first {
-                    out.extend_from_slice(delimiter);
-                }
+                self.delimit(is_first, out);
                 separated(text, delimiter, *quote_all, out);
             }
             Self::Ndjson => {
@@ -55,6 +53,15 @@ impl Form {
                 }
             }
             Self::Parquet(_) => {}
+        }
+    }
+
+    /// Appends what stands before a field, in text with something between its fields.
+    pub(super) fn delimit(&self, is_first: bool, out: &mut Vec<u8>) {
+        if let Self::Separated { delimiter, .. } = self
+            && !is_first
+        {
+            out.extend_from_slice(delimiter);
         }
     }
 

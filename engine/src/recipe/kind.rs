@@ -121,6 +121,43 @@ impl Kind {
 
     /// The value of a text that is not missing; nothing if it is none of this kind. `scratch` is to be used again.
     pub(crate) fn read(&self, text: &[u8], scratch: &mut Vec<u8>) -> Option<Value> {
+        let mut value = Value::Missing;
+        self.read_into(text, scratch, &mut value).then_some(value)
+    }
+
+    /// The same into `value`. Returns whether it is one of this kind.
+    #[inline]
+    pub(crate) fn read_into(&self, text: &[u8], scratch: &mut Vec<u8>, value: &mut Value) -> bool {
+        match self {
+            // Those that a table is full of, without a way round.
+            Self::Integer(digits)
+                if let Some(number) = digits.clean(text, scratch).and_then(short_integer) =>
+            {
+                *value = Value::Integer(number.into());
+                return true;
+            }
+            Self::Number(digits)
+                if let Some(number) = digits.clean(text, scratch).and_then(short_decimal) =>
+            {
+                *value = Value::Number(number);
+                return true;
+            }
+            Self::Text(TextFormat::Default) => {
+                *value = Value::Text;
+                return true;
+            }
+            _ => {}
+        }
+        match self.read_any(text, scratch) {
+            Some(read) => {
+                *value = read;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn read_any(&self, text: &[u8], scratch: &mut Vec<u8>) -> Option<Value> {
         match self {
             Self::Text(format) => format.is_met(text).then_some(Value::Text),
             Self::Json(first) => {
@@ -241,6 +278,54 @@ fn integer(text: &[u8]) -> Option<Value> {
 
 fn number(text: &[u8]) -> Option<Value> {
     str::from_utf8(text).ok()?.parse().ok().map(Value::Number)
+}
+
+/// An integer of no more digits than a word has.
+fn short_integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, text),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut number = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + i64::from(digit - b'0');
+    }
+    Some(if is_negative { -number } else { number })
+}
+
+/// A decimal of few digits, without an exponent. Both numbers are exact then, and so is their quotient rounded once: it is
+/// what the standard library reads.
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, text),
+    };
+    if digits.len() > POWERS.len() {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0u64, None);
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let decimals = point.map_or(0, |at| digits.len() - at - 1);
+    if digits.len() - usize::from(point.is_some()) == 0 || digits.len() > 15 + usize::from(point.is_some()) {
+        return None;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "it has 15 digits at most")]
+    let number = mantissa as f64 / POWERS[decimals];
+    Some(if is_negative { -number } else { number })
 }
 
 /// Appends a number as JSON spells it, digit for digit; what is none to JSON (`NaN`, `INF`) in capitals.
@@ -375,5 +460,31 @@ mod tests {
             ..field(TypeWord::Integer)
         };
         assert_eq!(wrong(&chars), ["decimalChar", "trueValues"]);
+    }
+
+    #[test]
+    fn short_decimals_are_what_the_standard_library_reads() {
+        let mut state = 1u64;
+        let mut texts: Vec<String> =
+            ["", "-", ".", "-.", "5.", ".5", "-0", "+1", "1e5", "1.2.3", "0.1", "999999999999999"]
+                .map(str::to_owned)
+                .into();
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let digits = format!("{:018}", state >> 8);
+            let (length, point) = ((state >> 20) % 18, (state >> 40) % 18);
+            let mut text = digits[..usize::try_from(length).unwrap()].to_owned();
+            if point <= length {
+                text.insert(usize::try_from(point).unwrap(), '.');
+            }
+            texts.extend([format!("-{text}"), text]);
+        }
+        for text in texts {
+            if let Some(number) = short_decimal(text.as_bytes()) {
+                let theirs: f64 = text.parse().unwrap();
+                assert_eq!(number.to_bits(), theirs.to_bits(), "{text}");
+            }
+        }
+        assert_eq!(short_decimal(b"35.38"), Some(35.38));
     }
 }

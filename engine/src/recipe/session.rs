@@ -64,6 +64,8 @@ pub(crate) struct Session {
     message: String,
     buffers: Buffers,
     row: Vec<u8>,
+    /// What a row of text consists of, in order.
+    runs: Vec<Run>,
     /// What the output's columns hold, where that was asked for.
     profile: Option<Profile>,
     output: Output,
@@ -78,6 +80,15 @@ enum Output {
     Parquet(Box<ParquetFile>),
     /// By what they have in the columns that are given a `%`-escaped name here.
     Partitioned { by: Vec<(usize, String)>, partitions: Box<Partitions>, path: String, place: usize },
+}
+
+/// A part of a row of text.
+#[derive(Debug, Clone, Copy)]
+enum Run {
+    /// Fields that stand as they stand in the file, beside each other.
+    Fields { first: usize, last: usize },
+    /// A column that is written anew.
+    Column(usize),
 }
 
 /// What a field is written to before it is shown.
@@ -121,6 +132,7 @@ impl Session {
     pub(crate) fn begin(
         work: Arc<Work>,
         names: &[Vec<u8>],
+        delimiter: &[u8],
         compression: Compression,
         options: &Options,
     ) -> Result<Self, EngineError> {
@@ -181,11 +193,37 @@ impl Session {
             message: String::new(),
             buffers: Buffers::default(),
             row: Vec::new(),
+            runs: Vec::new(),
             profile: None,
             output: Output::Text,
         };
+        session.runs = session.runs(delimiter);
         session.output = session.open(&by, compression, options)?;
         Ok(session)
+    }
+
+    /// What a row of text consists of, where fields that are left as they are can be copied as they lie between the file's
+    /// delimiters; nothing where they can't.
+    fn runs(&self, delimiter: &[u8]) -> Vec<Run> {
+        let is_alike = matches!(&self.work.form, Form::Separated { delimiter: ours, quote_all: false, .. } if ours == delimiter && ours.len() == 1);
+        if !is_alike || self.neutralizes {
+            return Vec::new();
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for (at, column) in self.columns.iter().enumerate().filter(|(_, column)| column.place.is_some()) {
+            let field = match column.source {
+                Source::Field(field) if !column.cast && column.mask.is_none() => field,
+                _ => {
+                    runs.push(Run::Column(at));
+                    continue;
+                }
+            };
+            match runs.last_mut() {
+                Some(Run::Fields { last, .. }) if *last + 1 == field => *last = field,
+                _ => runs.push(Run::Fields { first: field, last: field }),
+            }
+        }
+        runs
     }
 
     fn open(
@@ -456,6 +494,9 @@ impl Session {
     }
 
     fn write(&mut self, fields: &Fields) {
+        if self.profile.is_none() && self.write_runs(fields) {
+            return;
+        }
         let mut row = std::mem::take(&mut self.row);
         let mut buffers = std::mem::take(&mut self.buffers);
         let mut profile = self.profile.take();
@@ -492,6 +533,37 @@ impl Session {
         self.work.form.end(0, &mut row);
         (self.profile, self.output) = (profile, output);
         (self.row, self.buffers) = (row, buffers);
+    }
+
+    /// Writes a row of text by its runs, if it can be done. Returns whether it was.
+    fn write_runs(&mut self, fields: &Fields) -> bool {
+        if self.runs.is_empty() {
+            return false;
+        }
+        let mut row = std::mem::take(&mut self.row);
+        let mut buffers = std::mem::take(&mut self.buffers);
+        row.clear();
+        let mut is_written = true;
+        for (number, run) in self.runs.iter().enumerate() {
+            match *run {
+                Run::Fields { first, last } => {
+                    let Some(run) = fields.run(first, last) else {
+                        is_written = false;
+                        break;
+                    };
+                    self.work.form.delimit(number == 0, &mut row);
+                    row.extend_from_slice(run);
+                }
+                Run::Column(at) => {
+                    let shown = self.show(at, false, fields, &mut buffers);
+                    let key = &self.columns[at].json_key;
+                    self.work.form.field(number == 0, key, shown.text, shown.json, &mut row);
+                }
+            }
+        }
+        self.work.form.end(0, &mut row);
+        (self.row, self.buffers) = (row, buffers);
+        is_written
     }
 
     /// A column's field as the output has it. `is_text`: where it goes there are texts alone, so it is written in the one
