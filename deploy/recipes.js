@@ -27,7 +27,7 @@ module.exports = class Recipes {
     const commands = [['penstock', check]];
     // What is built from these sources knows what the image will.
     if (fs.existsSync(path.join(root, 'Cargo.toml'))) {
-      commands.unshift(['cargo', ['run', '--release', '--bin', 'penstock', '--', ...check]]);
+      commands.unshift(['cargo', ['run', '--release', '--', ...check]]);
     }
     for (const [command, words] of commands) {
       const done = spawnSync(command, words, {
