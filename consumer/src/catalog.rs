@@ -2,7 +2,7 @@
 
 use common::contract::{CatalogEntry, FileEvent, ObjectRef, catalog_key};
 use common::document::{self, DocumentError};
-use common::store::{Condition, ErrorKind, List, Store, StoreError};
+use common::store::{Condition, ErrorKind, Store, StoreError};
 use futures::stream::{self, Stream, TryStreamExt as _};
 use jiff::civil::Date;
 
@@ -37,12 +37,12 @@ fn entry_object(bucket: &str, event: &FileEvent) -> ObjectRef {
 /// # Errors
 ///
 /// The bucket can't be listed.
-pub async fn days(lister: &dyn List, bucket: &str, since: Option<Date>) -> Result<Vec<Date>, StoreError> {
+pub async fn days(store: &dyn Store, bucket: &str, since: Option<Date>) -> Result<Vec<Date>, StoreError> {
     let mut days = Vec::new();
     let mut after = since.map(prefix).unwrap_or_default();
     loop {
-        let page = lister.list(bucket, PREFIX, &after).await?;
-        let Some(key) = page.first() else { return Ok(days) };
+        let page = store.list(bucket, PREFIX, &after).await?;
+        let Some(key) = page.first().map(|first| &first.key) else { return Ok(days) };
         let folder = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).map(|(folder, _)| folder);
         // What is no day's was put there by somebody else.
         days.extend(folder.and_then(|folder| folder.parse::<Date>().ok()));
@@ -54,7 +54,6 @@ pub async fn days(lister: &dyn List, bucket: &str, since: Option<Date>) -> Resul
 /// The entries of a day, in no order. An entry that is gone when it is read is passed over.
 pub fn entries<'a>(
     store: &'a dyn Store,
-    lister: &'a dyn List,
     bucket: &'a str,
     day: Date,
 ) -> impl Stream<Item = Result<CatalogEntry, DocumentError>> + Send + 'a {
@@ -62,14 +61,14 @@ pub fn entries<'a>(
     let pages = stream::try_unfold(String::new(), move |after| {
         let prefix = prefix.clone();
         async move {
-            let page = lister.list(bucket, &prefix, &after).await?;
-            let last = page.last().cloned();
+            let page = store.list(bucket, &prefix, &after).await?;
+            let last = page.last().map(|last| last.key.clone());
             Ok::<_, DocumentError>(last.map(|last| (page, last)))
         }
     });
     let keys = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten();
-    let entries = keys.map_ok(move |key| async move {
-        let object = ObjectRef::new(bucket, key);
+    let entries = keys.map_ok(move |listed| async move {
+        let object = ObjectRef::new(bucket, listed.key);
         Ok(document::read::<CatalogEntry>(store, &object).await?.map(|entry| entry.value))
     });
     entries.try_buffer_unordered(READS_IN_FLIGHT).try_filter_map(async |entry| Ok(entry))
@@ -119,7 +118,7 @@ mod tests {
         assert_eq!(texts(found(Some("2026-12-01")).await.unwrap()), ["2026-12-01"]);
         assert!(found(Some("2026-12-02")).await.unwrap().is_empty());
         let day = "2026-11-23".parse().unwrap();
-        let entries: Vec<_> = entries(&store, &store, "out", day).try_collect().await.unwrap();
+        let entries: Vec<_> = entries(&store, "out", day).try_collect().await.unwrap();
         assert_eq!(entries.len(), 25);
     }
 
@@ -129,7 +128,7 @@ mod tests {
         let object = ObjectRef::new("out", "catalog/dt=2026-11-23/0.json");
         document::write(&store, &object, &"other", &Condition::Always).await.unwrap();
         let day = "2026-11-23".parse().unwrap();
-        let read: Result<Vec<_>, _> = entries(&store, &store, "out", day).try_collect().await;
+        let read: Result<Vec<_>, _> = entries(&store, "out", day).try_collect().await;
         assert!(matches!(read, Err(DocumentError::Unreadable(_))));
     }
 }

@@ -190,7 +190,7 @@ mod tests {
         let held = take_by(&store, "a", MINUTE).await.unwrap();
         held.finish(&store, Some(record.key.clone())).await;
         assert!(take(&store, "out", claim("b", MINUTE)).await.unwrap().is_none());
-        store.delete("out", &record.key);
+        store.remove("out", &record.key);
         let held = take_by(&store, "b", MINUTE).await.unwrap();
         held.finish(&store, None).await;
         assert!(take(&store, "out", claim("c", MINUTE)).await.unwrap().is_none());

@@ -69,7 +69,7 @@ pub(crate) async fn send(
     let end = invocation.ends(now).map(|ends| ends.telling);
     let within = invocation.time_left(now).map(|left| left.saturating_sub(TIME_TO_TELL).max(left / 2));
     let sent = async {
-        let digest = Digest::of_day(store, &*consumer.lister, bucket, day, within).await;
+        let digest = Digest::of_day(store, bucket, day, within).await;
         let digest = digest.map_err(MessageError::from)?;
         let notice = digest.notice(day, consumer.prices);
         let unheard: Vec<&str> = readers.into_iter().filter(|reader| !held.was_sent(reader)).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::config::Prices;
 use common::contract::{CatalogEntry, CatalogStatus};
 use common::document::DocumentError;
-use common::store::{List, Store};
+use common::store::Store;
 use futures::TryStreamExt as _;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
@@ -60,14 +60,13 @@ impl Digest {
     /// An entry can't be read: a sum without it would be wrong, and look right.
     pub(crate) async fn of_day(
         store: &dyn Store,
-        lister: &dyn List,
         bucket: &str,
         day: Date,
         within: Option<Duration>,
     ) -> Result<Self, DocumentError> {
         let mut digest = Self::default();
         let deadline = within.map(|within| Instant::now() + within);
-        let mut entries = std::pin::pin!(catalog::entries(store, lister, bucket, day));
+        let mut entries = std::pin::pin!(catalog::entries(store, bucket, day));
         loop {
             let next = entries.try_next();
             let entry = match deadline {

@@ -7,7 +7,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use common::config::{ConsumerConfig, Prices};
 use common::contract::json_fault;
 use common::queue::Queues;
-use common::store::{List, Store};
+use common::store::Store;
 use common::telemetry::chain;
 use common::{metrics, trace};
 use futures::StreamExt as _;
@@ -55,7 +55,6 @@ pub enum HandlerError {
 /// The function: what it works with, and on which bucket.
 pub struct Consumer {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) lister: Arc<dyn List>,
     queues: Arc<dyn Queues>,
     pub(crate) notifier: Live,
     pub(crate) output_bucket: String,
@@ -68,18 +67,16 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Works on `store`, whose keys `lister` lists, puts messages off and aside through `queues`, and tells people through
+    /// Works on `store`, puts messages off and aside through `queues`, and tells people through
     /// `notifier`.
     pub fn new(
         store: Arc<dyn Store>,
-        lister: Arc<dyn List>,
         queues: Arc<dyn Queues>,
         notifier: impl Into<Live>,
         config: &ConsumerConfig,
     ) -> Self {
         Self {
             store,
-            lister,
             queues,
             prices: config.prices,
             notifier: notifier.into(),

@@ -26,12 +26,11 @@ async fn run() -> Result<(), Error> {
     let sdk = aws::with_short_time_outs(&aws::sdk_config().await);
     let function = config::environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "consumer".into());
     trace::start(&function, &Destination::from_lookup(config::environment), Some(&sdk));
-    let s3 = S3Store::new(aws::s3_client(&sdk));
-    let store = Arc::new(TracedStore::new(Arc::new(s3.clone())));
+    let store = Arc::new(TracedStore::new(Arc::new(S3Store::new(aws::s3_client(&sdk)))));
     let queues = Arc::new(SqsQueues::new(aws_sdk_sqs::Client::new(&sdk)));
     let builder = Builder::new(&sdk, &config);
     let notifier = Live::load(config.notifications.as_deref(), store.clone(), builder).await?;
-    let consumer = Arc::new(Consumer::new(store, Arc::new(s3), queues, notifier, &config));
+    let consumer = Arc::new(Consumer::new(store, queues, notifier, &config));
     let handle = move |event: LambdaEvent<_>| {
         let consumer = Arc::clone(&consumer);
         async move {

@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use crate::error::MessageError;
 
 /// Objects asked for at once.
-const HEADS_IN_FLIGHT: usize = 8;
+const HEADS_IN_FLIGHT: usize = 16;
 
 /// What is to be thought of a message.
 #[derive(Debug, PartialEq, Eq)]

@@ -44,13 +44,65 @@ pub(crate) struct Encoder {
     /// Blocks compressed at once.
     threads: usize,
     block: BytesMut,
-    /// The end of the block before.
-    dictionary: Bytes,
+    joint: Joint,
     packer: Packer,
     pending: VecDeque<oneshot::Receiver<io::Result<Packed>>>,
+    pub(crate) output_bytes: u64,
+}
+
+/// What holds the blocks of one stream together.
+pub(crate) struct Joint {
+    compression: Compression,
+    /// The end of the block before.
+    dictionary: Bytes,
     crc: Crc,
     begun: bool,
-    pub(crate) output_bytes: u64,
+}
+
+impl Joint {
+    pub(crate) fn new(compression: Compression) -> Self {
+        Self { compression, dictionary: Bytes::new(), crc: Crc::new(), begun: false }
+    }
+
+    /// What the next block, `block`, is compressed with: the end of the one before it.
+    pub(crate) fn dictionary(&mut self, block: &[u8]) -> Bytes {
+        if self.compression != Compression::Gzip {
+            return Bytes::new();
+        }
+        // A copy: the block itself is eight times as large.
+        let end = Bytes::copy_from_slice(&block[block.len().saturating_sub(DICTIONARY_BYTES)..]);
+        std::mem::replace(&mut self.dictionary, end)
+    }
+
+    /// What stands before the first block; nothing before another.
+    pub(crate) fn begin(&mut self) -> Option<Bytes> {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        (is_first && self.compression == Compression::Gzip).then(|| Bytes::from_static(GZIP_HEADER))
+    }
+
+    /// Takes the next block's checksum.
+    pub(crate) fn add(&mut self, packed: &Packed) {
+        self.crc.combine(&packed.crc);
+    }
+
+    /// What stands behind the last block.
+    pub(crate) fn end(&self) -> Option<Bytes> {
+        let (sum, amount) = (self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes());
+        (self.compression == Compression::Gzip).then(|| [DEFLATE_END, &sum, &amount].concat().into())
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.dictionary.len()
+    }
+}
+
+/// Bytes of text in a block.
+pub(crate) fn block_bytes(compression: Compression) -> usize {
+    match compression {
+        Compression::Zstd => ZSTD_BLOCK_BYTES,
+        _ => GZIP_BLOCK_BYTES,
+    }
 }
 
 /// What compresses blocks: nothing has been needed yet, this thread, or others.
@@ -66,11 +118,9 @@ impl Encoder {
             compression,
             threads: threads.max(1),
             block: BytesMut::new(),
-            dictionary: Bytes::new(),
+            joint: Joint::new(compression),
             packer: Packer::Idle,
             pending: VecDeque::new(),
-            crc: Crc::new(),
-            begun: false,
             output_bytes: 0,
         }
     }
@@ -80,10 +130,7 @@ impl Encoder {
         if self.compression == Compression::None {
             return self.send(text, sink).await;
         }
-        let block_bytes = match self.compression {
-            Compression::Zstd => ZSTD_BLOCK_BYTES,
-            _ => GZIP_BLOCK_BYTES,
-        };
+        let block_bytes = block_bytes(self.compression);
         let mut text = &text[..];
         while !text.is_empty() {
             self.block.reserve(block_bytes - self.block.len());
@@ -102,31 +149,24 @@ impl Encoder {
         match self.compression {
             Compression::None => return Ok(()),
             // An empty file is one empty frame: nothing at all would be no zstd file.
-            Compression::Zstd if self.block.is_empty() && self.begun => {}
+            Compression::Zstd if self.block.is_empty() && self.joint.begun => {}
             Compression::Gzip if self.block.is_empty() => {}
             _ => self.pack_block(sink).await?,
         }
         while !self.pending.is_empty() {
             self.settle_one(sink).await?;
         }
-        if self.compression == Compression::Gzip {
-            self.begin(sink).await?;
-            let (sum, amount) = (self.crc.sum().to_le_bytes(), self.crc.amount().to_le_bytes());
-            self.send([DEFLATE_END, &sum, &amount].concat().into(), sink).await?;
+        self.begin(sink).await?;
+        match self.joint.end() {
+            Some(end) => self.send(end, sink).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Compresses the block that has gathered: at once, or later on another thread.
     async fn pack_block(&mut self, sink: &mut impl Sink) -> Result<(), EngineError> {
         let block = self.block.split().freeze();
-        let dictionary = match self.compression {
-            Compression::Gzip => {
-                let end = block.slice(block.len().saturating_sub(DICTIONARY_BYTES)..);
-                std::mem::replace(&mut self.dictionary, end)
-            }
-            _ => Bytes::new(),
-        };
+        let dictionary = self.joint.dictionary(&block);
         self.begin(sink).await?;
         if matches!(self.packer, Packer::Idle) {
             self.packer = self.start().map_err(EngineError::Output)?;
@@ -174,16 +214,16 @@ impl Encoder {
     }
 
     async fn take(&mut self, packed: Packed, sink: &mut impl Sink) -> Result<(), EngineError> {
-        self.crc.combine(&packed.crc);
+        self.joint.add(&packed);
         self.send(packed.bytes, sink).await
     }
 
     /// Sends what stands before the first block.
     async fn begin(&mut self, sink: &mut impl Sink) -> Result<(), EngineError> {
-        if !std::mem::replace(&mut self.begun, true) && self.compression == Compression::Gzip {
-            self.send(Bytes::from_static(GZIP_HEADER), sink).await?;
+        match self.joint.begin() {
+            Some(header) => self.send(header, sink).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn send(&mut self, bytes: Bytes, sink: &mut impl Sink) -> Result<(), EngineError> {
@@ -199,8 +239,8 @@ struct Job {
 }
 
 /// A compressed block, and the checksum of its text.
-struct Packed {
-    bytes: Bytes,
+pub(crate) struct Packed {
+    pub(crate) bytes: Bytes,
     crc: Crc,
 }
 
@@ -217,14 +257,14 @@ fn work(codec: &mut Codec, jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// Compresses one block after another.
-enum Codec {
+/// Compresses one block after another, of whatever streams.
+pub(crate) enum Codec {
     Gzip { room: Vec<u8> },
     Zstd(Compressor<'static>),
 }
 
 impl Codec {
-    fn new(compression: Compression) -> io::Result<Self> {
+    pub(crate) fn new(compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::Zstd => {
                 let mut compressor = Compressor::new(ZSTD_LEVEL)?;
@@ -238,7 +278,7 @@ impl Codec {
         })
     }
 
-    fn pack(&mut self, block: &[u8], dictionary: &[u8]) -> io::Result<Packed> {
+    pub(crate) fn pack(&mut self, block: &[u8], dictionary: &[u8]) -> io::Result<Packed> {
         let mut crc = Crc::new();
         let bytes = match self {
             Self::Zstd(compressor) => compressor.compress(block)?.into(),

@@ -12,6 +12,7 @@ use crate::inflate::Progress;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::rows::{MAX_REJECTS_BYTES, Rows};
+use crate::run::breathe;
 use crate::sample::Look;
 use crate::tail::Tail;
 use crate::{Compression, EngineError, Options, Sink, Summary};
@@ -37,6 +38,8 @@ pub(crate) struct Flow<'a, O, R> {
     pub(crate) tail: Option<Tail>,
     /// What the output's columns hold, where that was asked for.
     profile: Option<Profile>,
+    /// Bytes of a partitioned output; nothing if it is one.
+    partitioned: Option<u64>,
 }
 
 impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
@@ -56,8 +59,9 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             if work.needs_key() && options.mask_key.is_none() {
                 return Err(EngineError::Internal("the recipe masks by a key, and there is none".into()));
             }
-            rows = rows.with_work(Arc::clone(work), options);
+            rows = rows.with_work(Arc::clone(work), compression, options);
         }
+        let is_partitioned = options.work.as_ref().is_some_and(|work| work.is_partitioned());
         Ok(Self {
             rows,
             decoder,
@@ -71,6 +75,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             output,
             rejects,
             block_bytes: options.block_bytes,
+            partitioned: is_partitioned.then_some(0),
         })
     }
 
@@ -92,7 +97,7 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
             counts: tally.counts,
             input_bytes: read.input_bytes,
             decompressed_bytes: text_bytes,
-            output_bytes: self.encoder.output_bytes,
+            output_bytes: self.partitioned.unwrap_or(self.encoder.output_bytes),
             spans: tally.spans,
             by_reason: tally.by_reason,
             columns_left_out: profile.as_ref().map_or(0, Profile::columns_left_out),
@@ -188,9 +193,13 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
     /// Ends the output.
     pub(crate) async fn end_sinks(&mut self) -> Result<(), EngineError> {
         self.rows.check_rejects(None)?;
-        self.rows.end_work(&mut self.out)?;
+        while self.rows.end_work(&mut self.out)? {
+            self.hand_on(0).await?;
+            breathe().await;
+        }
         self.hand_on(0).await?;
-        self.encoder.finish(self.output).await
+        // Its objects have ended already.
+        if self.partitioned.is_some() { Ok(()) } else { self.encoder.finish(self.output).await }
     }
 
     /// Takes the whole records at the start of `input`, which lies in `source` if one is given, and hands on what
@@ -222,6 +231,10 @@ impl<'a, O: Sink, R: Sink> Flow<'a, O, R> {
                 profile.observe_text(&piece);
             }
             self.encoder.push(piece, self.output).await?;
+        }
+        for piece in std::mem::take(&mut self.out.partitioned) {
+            self.partitioned = Some(self.partitioned.unwrap_or_default() + piece.length() as u64);
+            self.output.write_piece(piece).await.map_err(EngineError::Output)?;
         }
         if let Some(chunk) = self.out.take_rejects(least.min(MAX_REJECTS_BYTES)) {
             self.rejects.write(chunk).await.map_err(EngineError::Rejects)?;

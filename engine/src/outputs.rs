@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::recipe::Piece;
+
 /// Shorter runs are copied: handing one on costs more than copying it.
 const MIN_SLICE_BYTES: usize = 4 * 1024;
 
@@ -12,6 +14,8 @@ pub(crate) struct Outputs {
     pieces: Vec<Bytes>,
     /// The clean text that was written anew or copied.
     pub text: BytesMut,
+    /// Pieces of a partitioned output's objects, in order.
+    pub partitioned: Vec<Piece>,
     /// Rejects, one JSON object a line.
     pub rejects: BytesMut,
     /// The buffer that is being read, if runs of it may be handed on as they lie there.

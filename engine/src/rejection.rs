@@ -50,6 +50,8 @@ pub enum Reason {
     PrimaryKey,
     /// An expression of the recipe that has no value for the row.
     Expression,
+    /// What a row is partitioned by has no room in a key.
+    PartitionTooLong,
     /// Text below the table, at the end of the file.
     Footnote,
 }
@@ -77,6 +79,7 @@ impl Reason {
             Self::Enum => "enum",
             Self::PrimaryKey => "primary_key",
             Self::Expression => "expression",
+            Self::PartitionTooLong => "partition_too_long",
             Self::Footnote => "footnote",
         }
     }

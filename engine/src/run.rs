@@ -11,7 +11,7 @@ use crate::dialect::Told;
 use crate::flow::Flow;
 use crate::inflate::InflateLimits;
 use crate::policy::Policies;
-use crate::recipe::{MaskKey, Work};
+use crate::recipe::{MaskKey, PartitionLimits, Work};
 use crate::sample::Sample;
 use crate::tail::Tail;
 use crate::text::Text;
@@ -44,6 +44,8 @@ pub struct Options {
     /// Bytes of values that a row group of Parquet has: memory is bounded by a few times as many. Decides where row groups
     /// end.
     pub row_group_bytes: usize,
+    /// How much of a partitioned output is held. Decides where its objects end.
+    pub partitions: PartitionLimits,
     /// What a recipe does to the rows.
     pub work: Option<Arc<Work>>,
     /// The key of its masks.
@@ -63,6 +65,7 @@ impl Default for Options {
             policies: Policies::default(),
             profile: false,
             row_group_bytes: 32 * 1024 * 1024,
+            partitions: PartitionLimits::default(),
             work: None,
             mask_key: None,
         }

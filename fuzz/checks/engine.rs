@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use engine::{
-    Comment, Compression, Encoding, Escape, InflateLimits, InvalidBytes, MaxRejects, NulBytes, Options,
-    Policies, Quote, Ragged, Reason, RunawayQuote, StrayQuotes, Summary, Terminator, Told,
+    BadFile, Comment, Compression, Encoding, EngineError, Escape, InflateLimits, InvalidBytes, MaxRejects,
+    NulBytes, Options, Policies, Quote, Ragged, Reason, Replayed, RunawayQuote, StrayQuotes, Summary,
+    Terminator, Told,
 };
 use serde_json::Value;
 
 use super::packing::{unwrapped, wrapped};
-use super::recipes;
-use super::running::{Ran, replay, run, same};
+use super::running::{Ran, run, same};
+use super::{partitions, recipes};
 
 /// Bytes that decide the options; the rest is the file.
 const HEAD_BYTES: usize = 8;
@@ -23,12 +25,14 @@ pub(crate) struct Case<'a> {
     sizes: [usize; 2],
     /// What the file is compressed with, where it is tried a second time so.
     wrapping: Option<Compression>,
+    /// Bytes held of partitions, where its rows are tried a second time so.
+    partitioning: Option<usize>,
     pub(crate) file: &'a [u8],
 }
 
 /// Panics where something does not hold of the case that `data` spells.
 pub(crate) fn holds(data: &[u8]) {
-    let Some(Case { options, sizes, wrapping, file }) = case(data) else { return };
+    let Some(Case { options, sizes, wrapping, partitioning, file }) = case(data) else { return };
     let whole = run(file, &[], &Options { block_bytes: 1 << 20, ..options.clone() });
     same(&whole, &run(file, &sizes, &options));
     if let Ok(ran) = whole {
@@ -43,6 +47,9 @@ pub(crate) fn holds(data: &[u8]) {
             if let Some(compression) = wrapping {
                 is_the_same_compressed(&ran, file, &sizes, compression, &options);
             }
+        }
+        if let Some(held_bytes) = partitioning.filter(|_| options.work.is_none()) {
+            partitions::hold_the_same_rows(&ran, file, held_bytes, &options);
         }
         // What is told of the whole file need not hold of a row alone.
         if ran.summary.dialect.header && options.policies.runaway_quote == RunawayQuote::Resync {
@@ -110,6 +117,7 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
         }),
     };
     let wrapping = [None, Some(Compression::Gzip), Some(Compression::Zstd), None];
+    let again = usize::from(head[0] >> 5 & 3);
     let options = Options {
         profile: head[1] & 0x80 != 0,
         threads: if head[2] & 0x40 == 0 { 1 } else { 2 },
@@ -127,7 +135,8 @@ pub(crate) fn case(data: &[u8]) -> Option<Case<'_>> {
     Some(Case {
         options,
         sizes: [usize::from(head[7] >> 4), usize::from(head[6] >> 4)],
-        wrapping: wrapping[usize::from(head[0] >> 5 & 3)],
+        wrapping: wrapping[again],
+        partitioning: (again == 3).then(|| 1 + usize::from(head[6]) * 64),
         file,
     })
 }
@@ -203,6 +212,20 @@ fn is_the_same_compressed(
         ..packed.summary
     };
     assert_eq!(summary, ran.summary, "compressed, another summary");
+}
+
+/// Processes the rows that an earlier run rejected, as they are.
+fn replay(input: &[u8], rejects: &[u8], options: &Options) -> Result<Ran, BadFile> {
+    let lines = rejects.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut rows = lines.map(|line| Replayed::parse(line).expect("a line that can't be read"));
+    let source = futures::stream::iter([Ok(Bytes::copy_from_slice(input))]);
+    let (mut output, mut again) = (Vec::new(), Vec::new());
+    let running = engine::replay(source, &mut rows, &mut output, &mut again, options);
+    match futures::executor::block_on(running) {
+        Ok(summary) => Ok(Ran { output, rejects: again, summary }),
+        Err(EngineError::BadFile(bad)) => Err(bad),
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 /// The rows that were rejected are rejected alone too, for the same reason, with the same bytes at the same place.

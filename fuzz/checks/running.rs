@@ -1,7 +1,7 @@
 //! Runs the engine on bytes in memory.
 
 use bytes::Bytes;
-use engine::{BadFile, EngineError, Options, Replayed, Summary};
+use engine::{BadFile, EngineError, Options, Summary};
 
 /// What a run gave, or why the file can't be processed.
 #[derive(Debug, PartialEq)]
@@ -25,20 +25,6 @@ pub(crate) fn same(one: &Result<Ran, BadFile>, other: &Result<Ran, BadFile>) {
 
 fn kind(bad: &BadFile) -> &str {
     bad.code.trim_start_matches("truncated_").trim_start_matches("corrupt_")
-}
-
-/// Processes the rows that an earlier run rejected, as they are.
-pub(crate) fn replay(input: &[u8], rejects: &[u8], options: &Options) -> Result<Ran, BadFile> {
-    let lines = rejects.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let mut rows = lines.map(|line| Replayed::parse(line).expect("a line that can't be read"));
-    let source = futures::stream::iter([Ok(Bytes::copy_from_slice(input))]);
-    let (mut output, mut again) = (Vec::new(), Vec::new());
-    let running = engine::replay(source, &mut rows, &mut output, &mut again, options);
-    match futures::executor::block_on(running) {
-        Ok(summary) => Ok(Ran { output, rejects: again, summary }),
-        Err(EngineError::BadFile(bad)) => Err(bad),
-        Err(error) => panic!("{error:?}"),
-    }
 }
 
 /// Processes `input` in chunks of the given sizes, over and over; a size of 0 is an empty chunk.

@@ -5,6 +5,8 @@
 mod engine_check;
 #[path = "../checks/packing.rs"]
 mod packing;
+#[path = "../checks/partitions.rs"]
+mod partitions;
 #[path = "../checks/recipes.rs"]
 mod recipes;
 #[path = "../checks/running.rs"]

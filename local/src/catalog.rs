@@ -75,7 +75,7 @@ async fn list(args: &Args, since: Date, terminal: &Terminal) -> anyhow::Result<(
     for day in days {
         terminal.step(&format!("reading {day}"));
         let mut entries = Vec::new();
-        let mut read = std::pin::pin!(consumer::catalog::entries(store, store, bucket, day));
+        let mut read = std::pin::pin!(consumer::catalog::entries(store, bucket, day));
         while let Some(entry) =
             read.try_next().await.with_context(|| format!("read the catalogue of {day}"))?
         {

@@ -2,11 +2,15 @@
 
 use common::read::ReadPlan;
 use common::write::WritePlan;
+use engine::recipe::PartitionLimits;
 
 const MIB: u64 = 1024 * 1024;
 
 /// The smallest part that S3 takes, but for the last.
 const MIN_PART_MIB: u64 = 5;
+
+/// Rows of partitions that gather take one part of so many of the budget, instead of the part that is gathered.
+const PARTITIONS_SHARE: u64 = 7;
 
 /// Lambda gives one vCPU for so much memory, and parts of one for parts of it.
 const MIB_PER_VCPU: u64 = 1769;
@@ -23,6 +27,8 @@ pub struct Budget {
     pub write: WritePlan,
     /// How the rejects are written.
     pub write_rejects: WritePlan,
+    /// How much is held of a partitioned clean file.
+    pub partitions: PartitionLimits,
     /// Threads that compress at once.
     pub threads: usize,
     /// The largest window that a zstd frame may ask for, as a power of two.
@@ -63,6 +69,12 @@ impl Budget {
                 in_flight: 1,
                 ..write
             },
+            partitions: PartitionLimits {
+                held_bytes: usize::try_from(mib * MIB / PARTITIONS_SHARE).unwrap_or(usize::MAX),
+                piece_bytes: usize::try_from(part_mib * MIB).unwrap_or(usize::MAX),
+                least_piece_bytes: usize::try_from(MIN_PART_MIB * MIB).unwrap_or(usize::MAX),
+                ..PartitionLimits::default()
+            },
             threads: vcpus.clamp(1, cpus.max(1)),
             max_window_log: if mib < LARGE_WINDOW_MIB { 23 } else { 27 },
         }
@@ -78,7 +90,10 @@ mod tests {
         let pieces = |size: u64, in_flight: usize| size * (in_flight as u64 + 1);
         let write = |plan: &WritePlan| pieces(plan.part_bytes, plan.in_flight).max(2 * plan.max_part_bytes);
         let read = pieces(budget.read.range_bytes, budget.read.max_in_flight);
-        (read + write(&budget.write) + pieces(budget.write_rejects.part_bytes, 1)) / MIB
+        // A partitioned file has what gathers instead of the part that is gathered.
+        let partitioned =
+            budget.write.part_bytes * budget.write.in_flight as u64 + budget.partitions.held_bytes as u64;
+        (read + write(&budget.write).max(partitioned) + pieces(budget.write_rejects.part_bytes, 1)) / MIB
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Processor {
         topic: Arc<dyn Topic>,
     ) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let Budget { read, write, write_rejects, threads, max_window_log } =
+        let Budget { read, write, write_rejects, partitions, threads, max_window_log } =
             Budget::of(config.memory_budget_mib, cpus);
         let inflate = InflateLimits {
             max_text_bytes: config.max_decompressed_bytes,
@@ -64,6 +64,7 @@ impl Processor {
                 threads,
                 inflate,
                 row_group_bytes: row_group_bytes(write.max_part_bytes),
+                partitions,
                 ..engine::Options::default()
             },
             read,

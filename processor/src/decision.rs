@@ -11,8 +11,10 @@ use common::store::{Condition, ObjectMeta};
 pub struct Found {
     /// The receipt and its `ETag`.
     pub receipt: Option<(Receipt, String)>,
-    /// The clean file.
+    /// The clean file, where it is one object.
     pub output: Option<ObjectMeta>,
+    /// Whether the receipt is this event's, and objects that it names are not there.
+    pub lacks_objects: bool,
 }
 
 impl Found {
@@ -95,6 +97,7 @@ pub fn decide(found: &Found, intent: &Intent<'_>) -> Decision {
         if same
             && receipt.status == Status::Processed
             && receipt.attempt >= intent.attempt
+            && !found.lacks_objects
             && !is_overtaken(receipt, found.output.as_ref(), intent)
         {
             return Decision::Republish(Box::new(receipt.clone()));
@@ -196,7 +199,7 @@ mod tests {
 
     fn decided(receipt: Option<(Receipt, String)>, output: Option<ObjectMeta>, source: &Source) -> Decision {
         let intent = Intent { source, recipe_sha256: "r", attempt: 0, event_id: "mine" };
-        decide(&Found { receipt, output }, &intent)
+        decide(&Found { receipt, output, lacks_objects: false }, &intent)
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl GiveUp {
         self.over(self.limits.map(|limits| limits.work)).await
     }
 
+    /// Whether there is so much time to make work visible.
+    pub(crate) fn has_time(&self, time: Duration) -> bool {
+        self.limits.is_none_or(|limits| Instant::now() + time <= limits.commit)
+    }
+
     /// Waits until making the work visible is to be given up.
     pub(crate) async fn commit_is_over(&self) -> Reason {
         self.over(self.limits.map(|limits| limits.commit)).await
@@ -146,6 +151,7 @@ mod tests {
             let begun = Instant::now();
             give_up.abort_is_over().await;
             assert_eq!(begun.elapsed(), margin / 4);
+            assert!(give_up.has_time(margin / 4) && !give_up.has_time(margin / 3));
             assert_eq!(waited(give_up.commit_is_over()).await.1, margin / 4);
             let begun = Instant::now();
             assert_eq!(give_up.in_time(std::future::pending::<()>()).await, Err(Reason::OutOfTime));

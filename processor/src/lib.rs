@@ -6,6 +6,7 @@
 //! - [`mod@file`]: one file, in the order that makes every effect happen exactly once.
 //! - [`decision`]: what to do about a file, from what is in the output bucket already. Pure.
 //! - [`outputs`]: what is written: rejects, clean file, receipt.
+//! - `partitions`: a clean file of many objects.
 //! - [`recipes`]: the recipes that there are, and which one is a file's.
 //! - [`receipt`]: receipts, from what the engine found.
 //! - [`give_up`]: when a file is given up before it is done.
@@ -21,6 +22,7 @@ pub mod file;
 pub mod give_up;
 pub mod handler;
 pub mod outputs;
+mod partitions;
 pub mod receipt;
 pub mod recipes;
 pub mod shutdown;

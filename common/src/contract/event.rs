@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::keys::hex;
+use super::keys::{EVENT_ID_BYTES, hex};
 use super::{Receipt, Source, Status};
 
 /// `type` of a file that was processed.
@@ -28,7 +28,7 @@ pub fn event_id(source: &Source, recipe_sha256: &str, attempt: u32, status: Stat
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hex(&hash.finalize())[..32].to_owned()
+    hex(&hash.finalize())[..EVENT_ID_BYTES].to_owned()
 }
 
 /// A CloudEvents 1.0 event, structured mode.

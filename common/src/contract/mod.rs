@@ -15,8 +15,8 @@ pub use event::{
 };
 pub use keys::{
     KeyTooLong, META_EVENT_ID, META_SEQUENCER, META_SOURCE_BUCKET, META_SOURCE_KEY_SHA256,
-    META_SOURCE_VERSION, catalog_key, claim_key, clean_key, failure_receipt_key, hex, key_sha256,
-    receipt_key, rejects_key,
+    META_SOURCE_VERSION, catalog_key, claim_key, clean_key, failure_receipt_key, hex, is_partition_key,
+    key_sha256, partition_key, partition_prefix, partition_room, printable_key, receipt_key, rejects_key,
 };
 pub use object::{ByteRange, ObjectRef, Sequencer, Source};
 pub use receipt::{

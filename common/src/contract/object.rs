@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::printable_key;
+
 /// An object in a bucket, at one version where the bucket keeps versions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObjectRef {
@@ -25,7 +27,7 @@ impl ObjectRef {
 
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)?;
+        write!(f, "s3://{}/{}", self.bucket, printable_key(&self.key))?;
         if let Some(version) = &self.version_id {
             write!(f, "?versionId={version}")?;
         }

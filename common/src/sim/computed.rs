@@ -12,8 +12,8 @@ use futures::StreamExt as _;
 use super::Input;
 use crate::contract::{ByteRange, ObjectRef};
 use crate::store::{
-    Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
-    UploadedPart, Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError,
+    Upload, UploadedPart, Written, checksum_base64,
 };
 
 /// Bytes handed on at once, as from a network.
@@ -126,7 +126,7 @@ impl ComputedStore {
             metadata: new.metadata,
             checksum_crc64nvme: Some(checksum_base64(crc64nvme)),
         };
-        self.kept.delete(&new.object.bucket, &new.object.key);
+        self.kept.remove(&new.object.bucket, &new.object.key);
         self.state().outputs.insert(new.object, meta);
         Written { etag, version_id: None }
     }
@@ -264,6 +264,31 @@ impl Store for ComputedStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.state().uploads.remove(&upload.id);
+        Ok(())
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.kept.list(bucket, prefix, after).await?;
+        let is_wanted = |object: &ObjectRef| {
+            object.bucket == bucket && object.key.starts_with(prefix) && *object.key > *after
+        };
+        let state = self.state();
+        let outputs = state.outputs.iter().filter(|(object, _)| is_wanted(object));
+        listed.extend(
+            outputs.map(|(object, meta)| Listed { key: object.key.clone(), etag: meta.etag.clone() }),
+        );
+        listed.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        // Of those that are kept there may be more, behind the last that is listed.
+        listed.truncate(10);
+        Ok(listed)
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        if self.meta(object).await?.is_some() {
+            self.check(object, &Condition::IfMatch(etag.to_owned())).await?;
+            self.kept.remove(&object.bucket, &object.key);
+            self.state().outputs.remove(object);
+        }
         Ok(())
     }
 }

@@ -274,4 +274,36 @@ impl S3 for Facade {
         self.store.abort_upload(&upload).await.map_err(|error| s3_error(&error))?;
         Ok(S3Response::new(dto::AbortMultipartUploadOutput::default()))
     }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<dto::DeleteObjectInput>,
+    ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
+        let input = req.input;
+        let condition = condition(input.if_match, None);
+        let Condition::IfMatch(etag) = condition else {
+            return Err(s3s::s3_error!(InvalidRequest, "delete objects by their ETag"));
+        };
+        let object = object(input.bucket, input.key, None);
+        self.store.delete(&object, &etag).await.map_err(|error| s3_error(&error))?;
+        Ok(S3Response::new(dto::DeleteObjectOutput::default()))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<dto::ListObjectsV2Input>,
+    ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
+        let dto::ListObjectsV2Input { bucket, prefix, start_after, .. } = req.input;
+        let (prefix, after) = (prefix.unwrap_or_default(), start_after.unwrap_or_default());
+        let listed = self.store.list(&bucket, &prefix, &after).await.map_err(|error| s3_error(&error))?;
+        let contents = listed.into_iter().map(|listed| dto::Object {
+            key: Some(listed.key),
+            e_tag: Some(dto::ETag::Strong(listed.etag)),
+            ..Default::default()
+        });
+        Ok(S3Response::new(dto::ListObjectsV2Output {
+            contents: Some(contents.collect()),
+            ..Default::default()
+        }))
+    }
 }

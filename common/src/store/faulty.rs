@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
 };
 use crate::contract::{ByteRange, ObjectRef};
 
@@ -25,6 +25,8 @@ pub enum Operation {
     UploadPart,
     CompleteUpload,
     AbortUpload,
+    List,
+    Delete,
 }
 
 /// How it fails.
@@ -220,5 +222,13 @@ impl Store for FaultyStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.under(Operation::AbortUpload, self.inner.abort_upload(upload)).await
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.under(Operation::List, self.inner.list(bucket, prefix, after)).await
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        self.under(Operation::Delete, self.inner.delete(object, etag)).await
     }
 }

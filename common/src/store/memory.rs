@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written, checksum_base64,
 };
 use crate::contract::{ByteRange, ObjectRef};
 
@@ -70,8 +70,8 @@ impl MemoryStore {
         self.lock().uploads.len()
     }
 
-    /// Removes an object with all its versions.
-    pub fn delete(&self, bucket: &str, key: &str) {
+    /// Removes an object with all its versions, whatever it is.
+    pub fn remove(&self, bucket: &str, key: &str) {
         self.lock().objects.remove(&(bucket.to_owned(), key.to_owned()));
     }
 
@@ -263,6 +263,24 @@ impl Store for MemoryStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.lock().uploads.remove(&upload.id);
+        Ok(())
+    }
+
+    /// Ten keys a page, so that tests see more than one.
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let keys = self.keys(bucket, prefix).into_iter().filter(|key| key.as_str() > after).take(10);
+        let state = self.lock();
+        let etag =
+            |key: &String| state.find(&ObjectRef::new(bucket, key)).map(|stored| stored.meta.etag.clone());
+        Ok(keys.filter_map(|key| Some(Listed { etag: etag(&key)?, key })).collect())
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.find(object).is_some() {
+            state.check(object, &Condition::IfMatch(etag.to_owned()))?;
+            state.objects.remove(&(object.bucket.clone(), object.key.clone()));
+        }
         Ok(())
     }
 }

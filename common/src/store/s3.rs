@@ -20,8 +20,8 @@ use futures::StreamExt as _;
 use http_body::{Frame, SizeHint};
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written, checksum_base64,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written, checksum_base64,
 };
 use crate::connector::NarrowClient;
 use crate::contract::{ByteRange, ObjectRef};
@@ -39,10 +39,6 @@ impl S3Store {
     pub fn new(client: aws_sdk_s3::Client) -> Self {
         let ranges = client.config().to_builder().http_client(NarrowClient::default()).build();
         Self { ranges: aws_sdk_s3::Client::from_conf(ranges), client }
-    }
-
-    pub(super) fn client(&self) -> &aws_sdk_s3::Client {
-        &self.client
     }
 }
 
@@ -212,6 +208,28 @@ impl Store for S3Store {
             }
         }
     }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        let what = format!("list s3://{bucket}/{prefix}");
+        let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+        let request = request.set_start_after(Some(after.to_owned()).filter(|after| !after.is_empty()));
+        let page = request.send().await.map_err(|error| store_error(what, error))?;
+        let listed = |object: aws_sdk_s3::types::Object| {
+            Some(Listed { key: object.key?, etag: etag(object.e_tag).unwrap_or_default() })
+        };
+        Ok(page.contents.unwrap_or_default().into_iter().filter_map(listed).collect())
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(&object.bucket).key(&object.key);
+        match request.if_match(quoted(etag)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = store_error(format!("delete {object}"), error);
+                if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+            }
+        }
+    }
 }
 
 /// How long S3 may take to make an object of its parts: "several minutes", its reference says of many parts.
@@ -239,7 +257,7 @@ const PASSING_CODES: [&str; 8] = [
 ];
 
 /// Decides what is to be done about an error, from the answer's status and code.
-pub(super) fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
+fn store_error<E>(what: String, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {

@@ -1,4 +1,5 @@
-//! A store whose calls are seen in the trace: each that matters as a span, ranges and parts as a count.
+//! A store whose calls are seen in the trace: each that matters as a span, if there are not too many; ranges and parts as a
+//! count.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind, TraceContextExt as _};
 
 use super::{
-    Body, Condition, ErrorKind, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart,
-    Written,
+    Body, Condition, ErrorKind, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
+    UploadedPart, Written,
 };
-use crate::contract::{ByteRange, ObjectRef};
+use crate::contract::{ByteRange, ObjectRef, printable_key};
 use crate::trace::{self, Step, Tally};
 
 /// Another store, traced.
@@ -31,12 +32,15 @@ async fn call<T>(
     object: &ObjectRef,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
+    if !Tally::call() {
+        return call.await;
+    }
     let attributes = vec![
         KeyValue::new("rpc.system", "aws-api"),
         KeyValue::new("rpc.service", "S3"),
         KeyValue::new("rpc.method", name),
         KeyValue::new("aws.s3.bucket", object.bucket.clone()),
-        KeyValue::new("aws.s3.key", object.key.clone()),
+        KeyValue::new("aws.s3.key", printable_key(&object.key).into_owned()),
     ];
     let builder = SpanBuilder::from_name(format!("S3.{name}"));
     let builder = builder.with_kind(SpanKind::Client).with_attributes(attributes);
@@ -112,5 +116,13 @@ impl Store for TracedStore {
 
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         call("AbortMultipartUpload", &upload.object, self.inner.abort_upload(upload)).await
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(bucket, prefix, after).await
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        call("DeleteObject", object, self.inner.delete(object, etag)).await
     }
 }

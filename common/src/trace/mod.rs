@@ -28,9 +28,8 @@ pub use export::{Destination, flush, start};
 pub use invocation::InvocationLayer;
 use invocation::Lineage;
 pub use progress::{SAMPLES, STEPS, Sample, Step, read_samples};
-pub(crate) use span::spawn_into;
-pub use span::{count_of, fail, fail_as, in_span, root, searchable, span, spawn};
-pub use tally::{Tally, Waited};
+pub use span::{count_of, fail, fail_as, in_span, root, searchable, span, spawn, spawn_into};
+pub use tally::{Tally, Waited, tallied};
 
 /// The attribute, and the object's metadata, that holds the W3C context.
 pub const TRACEPARENT: &str = "traceparent";

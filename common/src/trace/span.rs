@@ -80,10 +80,7 @@ pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) 
 }
 
 /// As [`spawn`], into a set.
-pub(crate) fn spawn_into<T: Send + 'static>(
-    tasks: &mut JoinSet<T>,
-    work: impl Future<Output = T> + Send + 'static,
-) {
+pub fn spawn_into<T: Send + 'static>(tasks: &mut JoinSet<T>, work: impl Future<Output = T> + Send + 'static) {
     tasks.spawn(work.with_current_context().in_current_span());
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use tokio::time::Instant;
 
@@ -19,7 +20,21 @@ pub struct Tally {
     parts: AtomicU64,
     retries: AtomicU64,
     pauses: Waited,
+    calls: AtomicU64,
     progress: Progress,
+}
+
+/// So many calls of a piece of work have a span each: a trace of thousands would not be taken, nor read.
+const MAX_CALL_SPANS: u64 = 50;
+
+/// Does a piece of work that makes calls, perhaps thousands: the first have a span each, and the current span says how many
+/// there were, if there were more.
+pub async fn tallied<T>(work: impl Future<Output = T>) -> T {
+    let context = Context::current();
+    let (tally, counted) = Tally::begin(&context);
+    let done = work.with_context(counted).await;
+    context.span().set_attributes(tally.calls());
+    done
 }
 
 impl Tally {
@@ -30,6 +45,7 @@ impl Tally {
             parts: AtomicU64::default(),
             retries: AtomicU64::default(),
             pauses: Waited::default(),
+            calls: AtomicU64::default(),
             progress: Progress::begin(),
         });
         let context = context.with_value(Arc::clone(&tally));
@@ -42,6 +58,19 @@ impl Tally {
                 count(tally);
             }
         });
+    }
+
+    /// Counts a call of the current work. Returns whether it should have a span.
+    pub(crate) fn call() -> bool {
+        let mut has_span = true;
+        Self::current(|tally| has_span = tally.calls.fetch_add(1, Ordering::Relaxed) < MAX_CALL_SPANS);
+        has_span
+    }
+
+    /// How many calls there were, where not all have a span.
+    fn calls(&self) -> Option<KeyValue> {
+        let calls = self.calls.load(Ordering::Relaxed);
+        (calls > MAX_CALL_SPANS).then(|| count_of("penstock.calls", calls))
     }
 
     /// Counts a ranged GET for the current work.
@@ -81,7 +110,7 @@ impl Tally {
             number("penstock.retries", &self.retries),
             self.pauses.attribute("penstock.wait.retries_ms"),
         ];
-        counts.into_iter().chain(self.progress.attribute())
+        counts.into_iter().chain(self.calls()).chain(self.progress.attribute())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::plan::WritePlan;
 use super::taken::Taken;
@@ -16,12 +16,15 @@ use crate::trace;
 /// the bucket's lifecycle rule is the second line of defence.
 const ABORT_RETRIES: u32 = 2;
 
+/// What became of a part, and its bytes.
+type Sent = Result<(UploadedPart, u64), StoreError>;
+
 /// Parts on their way, and what became of the others.
 pub(super) struct PartUpload {
     store: Arc<dyn Store>,
     plan: WritePlan,
     stage: Stage,
-    sending: JoinSet<Result<(UploadedPart, u64), StoreError>>,
+    sending: JoinSet<Sent>,
     /// Bytes of the parts on their way.
     sending_bytes: u64,
     done: Taken,
@@ -102,25 +105,42 @@ impl PartUpload {
         Ok(())
     }
 
-    /// Sends the next part to `upload` in a task of its own.
-    pub(super) fn send(&mut self, upload: Upload, payload: Payload) {
+    /// Sends the next part to `upload` in a task of its own, which keeps `held` until the part was taken.
+    pub(super) fn send(&mut self, upload: Upload, payload: Payload, held: impl Send + 'static) {
         self.begun += 1;
         self.sending_bytes += payload.length;
         let (store, plan, number) = (Arc::clone(&self.store), self.plan, self.begun);
         trace::spawn_into(&mut self.sending, async move {
             let send = || store.upload_part(&upload, number, payload.clone());
-            Ok((retry(plan.retries, plan.backoff, send).await?, payload.length))
+            let taken = retry(plan.retries, plan.backoff, send).await?;
+            let length = payload.length;
+            drop(payload);
+            drop(held);
+            Ok((taken, length))
         });
     }
 
     /// Waits for any of the parts on their way.
     async fn settle_one(&mut self) -> Result<(), StoreError> {
-        if let Some(settled) = self.sending.join_next().await {
-            let (part, length) = settled.map_err(|error| {
-                StoreError::new(ErrorKind::Permanent, "the task that sent a part died").caused_by(error)
-            })??;
-            self.sending_bytes -= length;
-            self.done.push(&part);
+        match self.sending.join_next().await {
+            Some(settled) => self.take(settled),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, settled: Result<Sent, JoinError>) -> Result<(), StoreError> {
+        let died =
+            |error| StoreError::new(ErrorKind::Permanent, "the task that sent a part died").caused_by(error);
+        let (part, length) = settled.map_err(died)??;
+        self.sending_bytes -= length;
+        self.done.push(&part);
+        Ok(())
+    }
+
+    /// Looks what became of parts, without waiting: one that failed is no reason to send more.
+    pub(super) fn look(&mut self) -> Result<(), StoreError> {
+        while let Some(settled) = self.sending.try_join_next() {
+            self.take(settled)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::contract::{ByteRange, ObjectRef};
 use common::store::{
-    Body, Condition, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart, Written,
+    Body, Condition, Listed, NewObject, ObjectMeta, Payload, Store, StoreError, Upload, UploadedPart, Written,
 };
 use futures::StreamExt as _;
 
@@ -185,5 +185,13 @@ impl Store for Probe {
     async fn abort_upload(&self, upload: &Upload) -> Result<(), StoreError> {
         self.parts_at_abort.fetch_max(self.parts.load(Ordering::SeqCst), Ordering::SeqCst);
         self.hesitate(self.inner.abort_upload(upload)).await
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.hesitate(self.inner.list(bucket, prefix, after)).await
+    }
+
+    async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
+        self.hesitate(self.inner.delete(object, etag)).await
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use common::contract::{ByteRange, ObjectRef};
-use common::store::{Condition, ErrorKind, Payload, Store, StoreError, UploadedPart};
+use common::store::{Condition, ErrorKind, Listed, Payload, Store, StoreError, UploadedPart};
 use futures::TryStreamExt as _;
 
 use crate::objects::{bytes, new, object, put};
@@ -20,6 +20,8 @@ pub(crate) async fn suite(store: &dyn Store) {
     uploads_obey_conditions(store).await;
     odd_parts_are_refused(store).await;
     damaged_bytes_are_refused(store).await;
+    keys_are_listed(store).await;
+    objects_are_removed(store).await;
 }
 
 fn kind<T>(result: Result<T, StoreError>) -> ErrorKind {
@@ -184,4 +186,35 @@ async fn damaged_bytes_are_refused(store: &dyn Store) {
     assert!(store.complete_upload(&upload, &[part], 1, &Condition::Always).await.is_err());
     assert_eq!(store.head(&object("damaged")).await.unwrap(), None);
     store.abort_upload(&upload).await.unwrap();
+}
+
+async fn keys_are_listed(store: &dyn Store) {
+    let mut listed = Vec::new();
+    for number in 10..31 {
+        let key = format!("listed/{number}=ä b");
+        let etag = put(store, &key, Bytes::from(key.clone())).await;
+        listed.push(Listed { key, etag });
+    }
+    put(store, "listed-not", Bytes::new()).await;
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = store.list("bucket", "listed/", &after).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.key);
+        found.extend(page);
+    }
+    assert_eq!(found, listed);
+    assert_eq!(store.list("bucket", "listed/", "listed/29=ä b").await.unwrap(), [listed[20].clone()]);
+    assert!(store.list("bucket", "unlisted/", "").await.unwrap().is_empty());
+}
+
+async fn objects_are_removed(store: &dyn Store) {
+    let etag = put(store, "removed", Bytes::from_static(b"id\n1\n")).await;
+    store.delete(&object("removed"), &etag).await.unwrap();
+    assert_eq!(store.head(&object("removed")).await.unwrap(), None);
+    store.delete(&object("removed"), &etag).await.unwrap();
+    let etag = put(store, "kept", Bytes::from_static(b"id\n1\n")).await;
+    put(store, "kept", Bytes::from_static(b"id\n2\n")).await;
+    assert_eq!(kind(store.delete(&object("kept"), &etag).await), ErrorKind::Precondition);
+    assert_eq!(read(store, &object("kept"), None).await, b"id\n2\n");
 }

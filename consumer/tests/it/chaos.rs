@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use common::contract::{ByteRange, Claim, FileEvent, ObjectRef};
 use common::queue::{MemoryQueues, QueueError, QueueMessage, Queues};
 use common::store::{
-    Body, Condition, ErrorKind, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError, Upload,
-    UploadedPart, Written,
+    Body, Condition, ErrorKind, Listed, MemoryStore, NewObject, ObjectMeta, Payload, Store, StoreError,
+    Upload, UploadedPart, Written,
 };
 use common::topic::{MemoryTopic, Message, PublishError, Topic};
 use consumer::Invocation;
@@ -187,6 +187,14 @@ impl Store for Chaos {
 
     async fn abort_upload(&self, _: &Upload) -> Result<(), StoreError> {
         unreachable!("the consumer writes nothing that needs parts")
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: &str) -> Result<Vec<Listed>, StoreError> {
+        self.store.list(bucket, prefix, after).await
+    }
+
+    async fn delete(&self, _: &ObjectRef, _: &str) -> Result<(), StoreError> {
+        unreachable!("the consumer removes nothing")
     }
 }
 

@@ -138,7 +138,7 @@ async fn what_can_not_be_followed_or_read_never_becomes_current() {
             assert!(error.contains("those of before hold") && error.contains(says), "{error}");
         }
     }
-    warm.world.store.delete("config", "notifications.yml");
+    warm.world.store.remove("config", "notifications.yml");
     a_minute().await;
     assert_eq!(warm.told().await, (heard + 1, 0), "a file that is gone is no file without rules");
     assert_eq!(warm.log.errors().len(), 1);

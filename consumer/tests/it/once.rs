@@ -22,7 +22,7 @@ async fn a_repeat_has_no_effect() {
         assert_eq!((world.entries().len(), world.topic.messages().len()), (2, 1));
     }
     // Nor when the claims have long been removed.
-    world.store.keys("out-bucket", "claims/").iter().for_each(|key| world.store.delete("out-bucket", key));
+    world.store.keys("out-bucket", "claims/").iter().for_each(|key| world.store.remove("out-bucket", key));
     assert!(world.deliver(&bad).await);
     assert_eq!((world.entries().len(), world.topic.messages().len()), (2, 1));
 }
@@ -117,7 +117,7 @@ impl Kind {
             Self::Impossible => impossible(world, "k").await,
             Self::Mismatch => {
                 let event = world.processed("k", "v1").await;
-                world.store.delete(OUT, &clean_key("k").unwrap());
+                world.store.remove(OUT, &clean_key("k").unwrap());
                 event
             }
         }

@@ -120,7 +120,7 @@ async fn an_event_has_one_entry_whatever_its_time_says() {
 
 async fn damaged(world: &World) -> FileEvent {
     let event = world.processed("in/a.csv", "v1").await;
-    world.store.delete(OUT, &clean_key("in/a.csv").unwrap());
+    world.store.remove(OUT, &clean_key("in/a.csv").unwrap());
     event
 }
 

@@ -115,9 +115,9 @@ async fn what_is_not_as_the_receipt_says_is_an_alert_and_comes_back() {
     // The right bytes from nobody knows where.
     let unversioned = "größe 1.csv does not say which version of the source it was made from";
     damaged(async |world| replace(world, b"id,name\n1,a\n2,b\nv1").await, unversioned).await;
-    damaged(async |world| world.store.delete(OUT, &clean().key), "clean/in/größe 1.csv does not exist").await;
+    damaged(async |world| world.store.remove(OUT, &clean().key), "clean/in/größe 1.csv does not exist").await;
     let rejects = |world: &World| world.store.keys(OUT, &rejects_key(KEY, "").unwrap()[..20]).remove(0);
-    damaged(async |world| world.store.delete(OUT, &rejects(world)), ".ndjson does not exist").await;
+    damaged(async |world| world.store.remove(OUT, &rejects(world)), ".ndjson does not exist").await;
     let set_aside = async |world: &World, content: &[u8], metadata| {
         world.write(&ObjectRef::new(OUT, rejects(world)), content.to_vec(), metadata).await;
     };
@@ -145,7 +145,7 @@ async fn what_is_not_as_the_receipt_says_is_an_alert_and_comes_back() {
 async fn without_its_receipt_a_message_comes_back() {
     let world = World::default();
     let event = world.processed(KEY, "v1").await;
-    world.store.delete(OUT, &receipt_key(KEY).unwrap());
+    world.store.remove(OUT, &receipt_key(KEY).unwrap());
     assert!(!world.deliver(&event).await);
     assert!(world.topic.messages().is_empty() && world.entries().is_empty());
     world.processed(KEY, "v1").await;
@@ -156,7 +156,7 @@ async fn without_its_receipt_a_message_comes_back() {
 async fn a_receipt_that_stays_away_is_an_alert() {
     let world = World::default();
     let event = world.processed(KEY, "v1").await;
-    world.store.delete(OUT, &receipt_key(KEY).unwrap());
+    world.store.remove(OUT, &receipt_key(KEY).unwrap());
     assert!(!world.deliver_again(&event, 2).await);
     assert!(world.topic.messages().is_empty());
     assert!(!world.deliver_again(&event, 3).await);

@@ -166,7 +166,7 @@ async fn a_file_that_was_damaged_and_mended_is_two_things_to_tell() {
     let (audience, notifier) = audience(&world, "{to: [a]}");
     let consumer = world.consumer_telling(notifier);
     let event = world.processed("in/a.csv", "v1").await;
-    world.store.delete(OUT, &clean_key("in/a.csv").unwrap());
+    world.store.remove(OUT, &clean_key("in/a.csv").unwrap());
     let deliver = || async {
         let batch = batch(&[record("m1", &event)]);
         failures(&consumer.handle(batch, &Invocation::default()).await.unwrap()).is_empty()

@@ -130,7 +130,7 @@ impl World {
     /// A function on this bucket that tells others.
     pub(crate) fn consumer_telling(&self, notifier: impl Into<Live>) -> Consumer {
         let (store, queues) = (Arc::clone(&self.store), Arc::clone(&self.queues));
-        Consumer::new(store.clone(), store, queues, notifier, &config()).emitting(|_| {})
+        Consumer::new(store, queues, notifier, &config()).emitting(|_| {})
     }
 
     /// One message, by itself; whether it is done.
@@ -153,8 +153,7 @@ pub(crate) fn consumer(
     queues: Arc<dyn Queues>,
     notifier: impl Into<Live>,
 ) -> Consumer {
-    let lister = Arc::new(MemoryStore::new());
-    Consumer::new(store, lister, queues, notifier, &config()).emitting(|_| {})
+    Consumer::new(store, queues, notifier, &config()).emitting(|_| {})
 }
 
 pub(crate) fn config() -> ConsumerConfig {

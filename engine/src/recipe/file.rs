@@ -150,6 +150,9 @@ pub struct OutputWord {
     pub quoting: Option<QuotingWord>,
     /// Whether the columns' names are written first, in `csv` and `tsv`; they are if not given.
     pub header: Option<bool>,
+    /// The columns, by their names in the output, whose values decide which object a row goes to: under
+    /// `column=value/` for each, as Hive, Athena and DuckDB read it. They stand in the key alone, not in the object.
+    pub partition_by: Option<Vec<String>>,
 }
 
 /// What the clean file is.

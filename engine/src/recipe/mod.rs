@@ -3,7 +3,8 @@
 //! - `file`: a recipe as it is written; `table_schema`: Frictionless Table Schema; `word`: how values are written.
 //! - `work`: what it does to rows, understood: `check` and `constraint` by `kind` (`temporal`, `text_format`) and `value`,
 //!   `row_expression`, `mask`, `form`.
-//! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it.
+//! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it; `partitions`: the
+//!   rows as many objects.
 
 mod check;
 mod constraint;
@@ -16,6 +17,7 @@ mod mask;
 mod no_parquet;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod partitions;
 mod row_expression;
 mod session;
 mod table_schema;
@@ -37,6 +39,7 @@ pub use file::{
 };
 pub use guess::Guess;
 pub use mask::{MaskKey, MaskWord, PartialWord};
+pub use partitions::{PartitionLimits, Piece};
 pub(crate) use session::{Session, Verdict};
 pub use table_schema::{Constraints, FieldWord, SchemaWord, TableSchema, TypeWord};
 pub use word::OneOrMany;
@@ -142,9 +145,9 @@ impl Recipe {
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
     }
 
-    /// The output's name, for an input of this name.
+    /// The output's name, for an input of this name; of a partitioned one, that of the folder.
     pub fn output_name(&self, input: &str) -> String {
-        if !self.names_output {
+        if !self.names_output || self.is_partitioned() {
             return input.to_owned();
         }
         let strip = |name: &str, suffixes: &[&str]| {
@@ -155,18 +158,12 @@ impl Recipe {
         };
         let name = strip(input, &[".gz", ".zst", ".bz2", ".xz", ".zip"]);
         let name = strip(&name, &[".csv", ".tsv", ".txt", ".ndjson", ".jsonl"]);
-        let format = match self.format {
-            FormatWord::Csv => ".csv",
-            FormatWord::Tsv => ".tsv",
-            FormatWord::Ndjson => ".ndjson",
-            FormatWord::Parquet => ".parquet",
-        };
-        let compression = match self.compression {
-            Some(Compression::Gzip) => ".gz",
-            Some(Compression::Zstd) => ".zst",
-            _ => "",
-        };
-        format!("{name}{format}{compression}")
+        format!("{name}{}", suffix(self.format, self.compression.unwrap_or(Compression::None)))
+    }
+
+    /// Whether its output is many objects, by what rows have in some columns.
+    pub fn is_partitioned(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.is_partitioned())
     }
 
     /// The same recipe with an output of plain CSV, to be looked at.
@@ -190,6 +187,22 @@ impl Recipe {
         options.output_compression = self.compression.or(options.output_compression);
         options.max_record_bytes = self.max_record_bytes.unwrap_or(options.max_record_bytes);
     }
+}
+
+/// How the names of outputs end that have this format, compressed or not.
+pub fn suffix(format: FormatWord, compression: Compression) -> String {
+    let format = match format {
+        FormatWord::Csv => ".csv",
+        FormatWord::Tsv => ".tsv",
+        FormatWord::Ndjson => ".ndjson",
+        FormatWord::Parquet => ".parquet",
+    };
+    let compression = match compression {
+        Compression::Gzip => ".gz",
+        Compression::Zstd => ".zst",
+        _ => "",
+    };
+    format!("{format}{compression}")
 }
 
 fn told(file: &RecipeFile) -> Told {

@@ -12,6 +12,7 @@ use super::form::{Form, JsonType, json_key};
 use super::kind::Kind;
 use super::mask::{MaskKey, MaskWord};
 use super::parquet::ParquetFile;
+use super::partitions::{Partitions, append_name, append_value};
 use super::row_expression::{RowExpression, to_cel};
 use super::value::Value;
 use super::work::{Cast, Work};
@@ -19,7 +20,7 @@ use crate::fields::Fields;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::write::is_formula;
-use crate::{BadFile, EngineError, Reason};
+use crate::{BadFile, Compression, EngineError, Options, Reason};
 
 /// What becomes of a row.
 #[derive(Debug)]
@@ -61,14 +62,37 @@ pub(crate) struct Session {
     derived_values: Vec<Value>,
     /// Why an expression failed.
     message: String,
-    written: Vec<u8>,
-    masked: Vec<u8>,
-    scratch: Vec<u8>,
+    buffers: Buffers,
     row: Vec<u8>,
     /// What the output's columns hold, where that was asked for.
     profile: Option<Profile>,
-    /// The output, where it is no text.
-    parquet: Option<ParquetFile>,
+    output: Output,
+}
+
+/// Where kept rows go.
+#[derive(Debug)]
+enum Output {
+    /// One behind the other, as text.
+    Text,
+    /// Into one file of Parquet.
+    Parquet(Box<ParquetFile>),
+    /// By what they have in the columns that are given a `%`-escaped name here.
+    Partitioned { by: Vec<(usize, String)>, partitions: Box<Partitions>, path: String, place: usize },
+}
+
+/// What a field is written to before it is shown.
+#[derive(Debug, Default)]
+struct Buffers {
+    written: Vec<u8>,
+    masked: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// A column's field as the output has it.
+struct Shown<'a> {
+    text: &'a [u8],
+    value: Value,
+    json: JsonType,
 }
 
 /// A column of the output.
@@ -82,6 +106,8 @@ struct Column {
     /// Whether it is written in the one form of its type.
     cast: bool,
     mask: Option<MaskWord>,
+    /// Which of the columns it is that are written; nothing if its value is its partition's.
+    place: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +121,8 @@ impl Session {
     pub(crate) fn begin(
         work: Arc<Work>,
         names: &[Vec<u8>],
-        key: Option<MaskKey>,
-        neutralizes: bool,
-        row_group_bytes: usize,
+        compression: Compression,
+        options: &Options,
     ) -> Result<Self, EngineError> {
         let checker = Checker::new(&work.schema, names)?;
         let mut columns = chosen(&work, names)?;
@@ -118,6 +143,7 @@ impl Session {
             Cast::All => (0..columns.len()).collect(),
             Cast::Columns(names) => names.iter().map(place).collect::<Result<_, BadFile>>()?,
         };
+        let by: Vec<usize> = work.partition_by.iter().map(place).collect::<Result<_, BadFile>>()?;
         for at in casts {
             columns[at].cast = columns[at].rule.is_some();
         }
@@ -133,31 +159,63 @@ impl Session {
                 format!("two columns would be called `{}`: rename or drop one of them", twin.1.name);
             return Err(BadFile::new("duplicate_column", message).into());
         }
-        let parquet = match work.form {
-            Form::Parquet(compression) => {
-                let kinds = columns.iter().map(|column| (column.name.as_str(), column.kind(&work)));
-                Some(ParquetFile::begin(kinds, compression, row_group_bytes)?)
-            }
-            _ => None,
-        };
-        Ok(Self {
+        let written = (0..columns.len()).filter(|at| !by.contains(at)).collect::<Vec<_>>();
+        if written.is_empty() {
+            let message =
+                "the output is partitioned by every column that it has, and none is left for its objects";
+            return Err(BadFile::new("no_columns", message).into());
+        }
+        for (place, at) in written.into_iter().enumerate() {
+            columns[at].place = Some(place);
+        }
+        let mut session = Self {
             derived_values: vec![Value::Missing; work.derive.len()],
             work,
-            key,
-            neutralizes,
+            key: options.mask_key.clone(),
+            neutralizes: options.policies.neutralize_formulas,
             checker,
             columns,
             derive,
             filter,
             derived: Fields::default(),
             message: String::new(),
-            written: Vec::new(),
-            masked: Vec::new(),
-            scratch: Vec::new(),
+            buffers: Buffers::default(),
             row: Vec::new(),
             profile: None,
-            parquet,
-        })
+            output: Output::Text,
+        };
+        session.output = session.open(&by, compression, options)?;
+        Ok(session)
+    }
+
+    fn open(
+        &mut self,
+        by: &[usize],
+        compression: Compression,
+        options: &Options,
+    ) -> Result<Output, EngineError> {
+        let file = match self.work.form {
+            Form::Parquet(compression) => {
+                let written = self.columns.iter().filter(|column| column.place.is_some());
+                let kinds = written.map(|column| (column.name.as_str(), column.kind(&self.work)));
+                Some(ParquetFile::begin(kinds, compression, options.row_group_bytes)?)
+            }
+            _ => None,
+        };
+        if by.is_empty() {
+            return Ok(file.map_or(Output::Text, |file| Output::Parquet(Box::new(file))));
+        }
+        let partitions = match file {
+            Some(file) => Partitions::of_parquet(file, options.partitions),
+            None => Partitions::of_text(self.header(), compression, options.partitions)?,
+        };
+        let escaped = |at: &usize| {
+            let mut name = String::new();
+            append_name(&self.columns[*at].name, &mut name);
+            (*at, name)
+        };
+        let by = by.iter().map(escaped).collect();
+        Ok(Output::Partitioned { by, partitions: Box::new(partitions), path: String::new(), place: 0 })
     }
 
     /// Has the columns profiled, as they are written.
@@ -170,12 +228,21 @@ impl Session {
         self.profile.take()
     }
 
+    /// Writes what the output begins with: the columns' names, if it has them and is one.
+    pub(crate) fn begin_output(&mut self, out: &mut Outputs) {
+        if matches!(self.output, Output::Text) {
+            out.text.extend_from_slice(self.header());
+        }
+    }
+
     /// The columns' names, written as the output has them; nothing if it has none.
-    pub(crate) fn header(&mut self) -> &[u8] {
+    fn header(&mut self) -> &[u8] {
         self.row.clear();
         if self.work.form.has_header() {
-            for (at, column) in self.columns.iter().enumerate() {
-                self.work.form.field(at == 0, b"", column.name.as_bytes(), JsonType::Text, &mut self.row);
+            for column in &self.columns {
+                let Some(place) = column.place else { continue };
+                let name = column.name.as_bytes();
+                self.work.form.field(place == 0, b"", name, JsonType::Text, &mut self.row);
             }
             self.work.form.end(0, &mut self.row);
         }
@@ -184,24 +251,47 @@ impl Session {
 
     /// Hands on the row that [`Self::take`] kept, written as the output has it.
     pub(crate) fn hand_on(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
-        match &mut self.parquet {
-            None => out.text.extend_from_slice(&self.row),
-            Some(file) => file.advance()?.into_iter().for_each(|bytes| out.append(bytes)),
+        match &mut self.output {
+            Output::Text => out.text.extend_from_slice(&self.row),
+            Output::Parquet(file) => file.advance()?.into_iter().for_each(|bytes| out.append(bytes)),
+            Output::Partitioned { partitions, place, .. } => {
+                partitions.take(*place, &self.row, &mut out.partitioned)?;
+            }
         }
         Ok(())
     }
 
-    /// Hands on what ends the output.
-    pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
-        if let Some(file) = &mut self.parquet {
-            out.append(file.finish()?);
+    /// Hands on what ends the output, or the next of its objects. Returns whether there may be more.
+    pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<bool, EngineError> {
+        match &mut self.output {
+            Output::Text => Ok(false),
+            Output::Parquet(file) => {
+                out.append(file.finish()?);
+                Ok(false)
+            }
+            Output::Partitioned { partitions, .. } => partitions.finish_one(&mut out.partitioned),
         }
-        Ok(())
     }
 
     /// Takes a row. `work` is the session's own, held by the caller, so that what is said of a row lives as long as it.
-    pub(crate) fn take<'a>(&'a mut self, work: &'a Work, fields: &Fields) -> Result<Verdict<'a>, BadFile> {
-        Ok(match self.judge(work, fields)? {
+    pub(crate) fn take<'a>(
+        &'a mut self,
+        work: &'a Work,
+        fields: &Fields,
+    ) -> Result<Verdict<'a>, EngineError> {
+        let mut judged = self.judge(work, fields)?;
+        if matches!(judged, Judged::Kept(_)) && !self.find_place(fields)? {
+            judged = Judged::Violates(Violation {
+                column: work
+                    .partition_by
+                    .first()
+                    .filter(|_| work.partition_by.len() == 1)
+                    .map(String::as_str),
+                reason: Reason::PartitionTooLong,
+                message: "what the row is partitioned by is too long to be part of an object's key",
+            });
+        }
+        Ok(match judged {
             Judged::Kept(warned) => {
                 self.write(fields);
                 Verdict::Kept(warned)
@@ -259,13 +349,49 @@ impl Session {
 
     /// A column of a row for which the output has no room.
     fn misfit(&self, fields: &Fields) -> Option<Judged<'static>> {
-        let file = self.parquet.as_ref()?;
+        let file = match &self.output {
+            Output::Text => None,
+            Output::Parquet(file) => Some(&**file),
+            Output::Partitioned { partitions, .. } => partitions.any_file(),
+        }?;
         self.columns.iter().enumerate().filter(|(_, column)| column.mask.is_none()).find_map(
             |(at, column)| {
                 let (_, value, _) = self.column(column, fields);
-                file.misfit(at, &value).map(|message| Judged::Misfits(at, message))
+                file.misfit(column.place?, &value).map(|message| Judged::Misfits(at, message))
             },
         )
+    }
+
+    /// Finds a kept row's partition, where there are any. Returns whether its path has room in a key.
+    fn find_place(&mut self, fields: &Fields) -> Result<bool, EngineError> {
+        if !matches!(self.output, Output::Partitioned { .. }) {
+            return Ok(true);
+        }
+        let mut output = std::mem::replace(&mut self.output, Output::Text);
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let mut found = Ok(true);
+        if let Output::Partitioned { by, partitions, path, place } = &mut output {
+            path.clear();
+            for (at, name) in by {
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(name);
+                let shown = self.show(*at, true, fields, &mut buffers);
+                let text = (shown.json != JsonType::Null).then(|| String::from_utf8_lossy(shown.text));
+                append_value(text.as_deref(), path);
+            }
+            found = if path.len() > partitions.max_path_bytes() {
+                Ok(false)
+            } else {
+                partitions.place(path).map(|at| {
+                    *place = at;
+                    true
+                })
+            };
+        }
+        (self.output, self.buffers) = (output, buffers);
+        found
     }
 
     fn evaluate(
@@ -280,18 +406,22 @@ impl Session {
     /// Takes an expression's value as the field of a derived column.
     fn derive_as(&mut self, at: usize, value: CelValue, kind: Option<&Kind>) -> Result<(), String> {
         use std::io::Write as _;
-        self.written.clear();
+        self.buffers.written.clear();
         let (value, written) = match value {
             CelValue::Null => (Value::Missing, Ok(())),
-            CelValue::Bool(value) => (Value::Boolean(value), write!(self.written, "{value}")),
-            CelValue::Int(number) => (Value::Integer(number.into()), write!(self.written, "{number}")),
-            CelValue::UInt(number) => (Value::Integer(number.into()), write!(self.written, "{number}")),
+            CelValue::Bool(value) => (Value::Boolean(value), write!(self.buffers.written, "{value}")),
+            CelValue::Int(number) => {
+                (Value::Integer(number.into()), write!(self.buffers.written, "{number}"))
+            }
+            CelValue::UInt(number) => {
+                (Value::Integer(number.into()), write!(self.buffers.written, "{number}"))
+            }
             CelValue::Float(number) if number.is_finite() => {
-                (Value::Number(number), write!(self.written, "{number}"))
+                (Value::Number(number), write!(self.buffers.written, "{number}"))
             }
             CelValue::Float(_) => return Err("its value is no number that can be written".into()),
             CelValue::String(text) => {
-                self.written.extend_from_slice(text.as_bytes());
+                self.buffers.written.extend_from_slice(text.as_bytes());
                 (Value::Text, Ok(()))
             }
             other => return Err(format!("a {} can't be a field", other.type_of())),
@@ -300,11 +430,11 @@ impl Session {
         self.derived_values[at] = match kind.filter(|_| value != Value::Missing) {
             None => value,
             Some(kind) => {
-                let read = kind.read(&self.written, &mut self.scratch);
+                let read = kind.read(&self.buffers.written, &mut self.buffers.scratch);
                 read.ok_or("its value is not of the type that the column has")?
             }
         };
-        self.derived.push(&self.written);
+        self.derived.push(&self.buffers.written);
         Ok(())
     }
 
@@ -327,65 +457,97 @@ impl Session {
 
     fn write(&mut self, fields: &Fields) {
         let mut row = std::mem::take(&mut self.row);
-        let mut written = std::mem::take(&mut self.written);
-        let mut masked = std::mem::take(&mut self.masked);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        row.clear();
+        let mut buffers = std::mem::take(&mut self.buffers);
         let mut profile = self.profile.take();
-        let is_json = self.work.form == Form::Ndjson;
-        let mut parquet = self.parquet.take();
+        let mut output = std::mem::replace(&mut self.output, Output::Text);
+        let mut file = match &mut output {
+            Output::Text => None,
+            Output::Parquet(file) => Some(&mut **file),
+            Output::Partitioned { partitions, place, .. } => partitions.file(*place),
+        };
+        row.clear();
         for (at, column) in self.columns.iter().enumerate() {
-            let (text, value, kind) = self.column(column, fields);
-            let is_scalar = matches!(value, Value::Integer(_) | Value::Number(_) | Value::Boolean(_));
-            let mut shown = text;
-            let is_parquet_text = parquet.as_ref().is_some_and(|file| file.is_text(at));
-            if let Some(kind) = kind.filter(|_| column.cast || (is_json && is_scalar) || is_parquet_text) {
-                written.clear();
-                if value != Value::Text || kind.is_text() {
-                    kind.write(&value, text, &mut scratch, &mut written);
-                } else {
-                    written.extend_from_slice(text);
-                }
-                shown = &written;
-            }
-            let mut json = match value {
-                Value::Missing => JsonType::Null,
-                Value::Integer(_) | Value::Boolean(_) => JsonType::Bare,
-                Value::Number(number) if number.is_finite() => JsonType::Bare,
-                _ => JsonType::Text,
+            let is_text = match (&file, column.place) {
+                (Some(file), Some(place)) => file.is_text(place),
+                _ => column.place.is_none(),
             };
-            if let Some(mask) = column.mask {
-                masked.clear();
-                // No value is none, however it is written.
-                let text = if value == Value::Missing { b"" } else { shown };
-                mask.write(text, self.key.as_ref(), &mut masked);
-                shown = &masked;
-                json =
-                    if shown.is_empty() && value == Value::Missing { JsonType::Null } else { JsonType::Text };
-            }
-            if self.neutralizes && is_formula(shown) && json == JsonType::Text {
-                scratch.clear();
-                scratch.push(b'\'');
-                scratch.extend_from_slice(shown);
-                shown = &scratch;
-            }
-            match &mut parquet {
-                None => self.work.form.field(at == 0, &column.json_key, shown, json, &mut row),
-                Some(file) => file.push(at, (json != JsonType::Null).then_some((&value, shown))),
+            let shown = self.show(at, is_text, fields, &mut buffers);
+            if let Some(place) = column.place {
+                match &mut file {
+                    None => {
+                        self.work.form.field(place == 0, &column.json_key, shown.text, shown.json, &mut row);
+                    }
+                    Some(file) => {
+                        file.push(
+                            place,
+                            (shown.json != JsonType::Null).then_some((&shown.value, shown.text)),
+                        );
+                    }
+                }
             }
             if let Some(profile) = &mut profile {
-                profile.observe(at, shown);
+                profile.observe(at, shown.text);
             }
         }
         self.work.form.end(0, &mut row);
-        (self.profile, self.parquet) = (profile, parquet);
-        (self.row, self.written, self.masked, self.scratch) = (row, written, masked, scratch);
+        (self.profile, self.output) = (profile, output);
+        (self.row, self.buffers) = (row, buffers);
+    }
+
+    /// A column's field as the output has it. `is_text`: where it goes there are texts alone, so it is written in the one
+    /// form of its type.
+    fn show<'a>(
+        &'a self,
+        at: usize,
+        is_text: bool,
+        fields: &'a Fields,
+        Buffers { written, masked, scratch }: &'a mut Buffers,
+    ) -> Shown<'a> {
+        let column = &self.columns[at];
+        let (text, value, kind) = self.column(column, fields);
+        let is_scalar = matches!(value, Value::Integer(_) | Value::Number(_) | Value::Boolean(_));
+        let is_canonical = match self.work.form {
+            Form::Separated { .. } => column.cast,
+            Form::Ndjson => column.cast || is_scalar,
+            Form::Parquet(_) => column.cast || is_text,
+        };
+        let mut shown = text;
+        if let Some(kind) = kind.filter(|_| is_canonical) {
+            written.clear();
+            if value != Value::Text || kind.is_text() {
+                kind.write(&value, text, scratch, written);
+            } else {
+                written.extend_from_slice(text);
+            }
+            shown = written;
+        }
+        let mut json = match value {
+            Value::Missing => JsonType::Null,
+            Value::Integer(_) | Value::Boolean(_) => JsonType::Bare,
+            Value::Number(number) if number.is_finite() => JsonType::Bare,
+            _ => JsonType::Text,
+        };
+        if let Some(mask) = column.mask {
+            masked.clear();
+            // No value is none, however it is written.
+            let text = if value == Value::Missing { b"" } else { shown };
+            mask.write(text, self.key.as_ref(), masked);
+            shown = masked;
+            json = if shown.is_empty() && value == Value::Missing { JsonType::Null } else { JsonType::Text };
+        }
+        if self.neutralizes && is_formula(shown) && json == JsonType::Text {
+            scratch.clear();
+            scratch.push(b'\'');
+            scratch.extend_from_slice(shown);
+            shown = scratch;
+        }
+        Shown { text: shown, value, json }
     }
 }
 
 impl Column {
     fn new(name: String, source: Source) -> Self {
-        Self { json_key: json_key(&name), name, source, rule: None, cast: false, mask: None }
+        Self { json_key: json_key(&name), name, source, rule: None, cast: false, mask: None, place: None }
     }
 
     /// What its values are in the output, where that is known.

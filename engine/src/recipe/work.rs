@@ -27,6 +27,8 @@ pub struct Work {
     pub(super) filter: Option<RowExpression>,
     pub(super) mask: BTreeMap<String, MaskWord>,
     pub(super) form: Form,
+    /// The columns by whose values the output is partitioned.
+    pub(super) partition_by: Vec<String>,
     /// Whether rejects hold no bytes of rows.
     pub(crate) withholds: bool,
 }
@@ -71,6 +73,7 @@ impl Work {
             rename: file.rename.clone().unwrap_or_default(),
             mask: file.mask.clone().unwrap_or_default(),
             form: form(file, &mut faults),
+            partition_by: partition_by(file, &mut faults),
             withholds: match file.rejects {
                 Some(rejects) => rejects == RejectsWord::Place,
                 None => file.mask.as_ref().is_some_and(|masks| !masks.is_empty()),
@@ -107,7 +110,7 @@ impl Work {
 
     /// The same with canonical CSV as its output.
     pub(super) fn as_csv(&self) -> Self {
-        Self { form: Form::default(), ..self.clone() }
+        Self { form: Form::default(), partition_by: Vec::new(), ..self.clone() }
     }
 
     /// Whether rows are compared with each other.
@@ -117,7 +120,12 @@ impl Work {
 
     /// Whether there is no output without columns.
     pub(crate) fn needs_columns(&self) -> bool {
-        matches!(self.form, Form::Parquet(_))
+        matches!(self.form, Form::Parquet(_)) && !self.is_partitioned()
+    }
+
+    /// Whether the output is many objects.
+    pub(crate) fn is_partitioned(&self) -> bool {
+        !self.partition_by.is_empty()
     }
 
     /// Whether a mask needs a key.
@@ -135,6 +143,7 @@ impl Work {
             && self.filter.is_none()
             && self.mask.is_empty()
             && self.form == Form::default()
+            && self.partition_by.is_empty()
             && !self.withholds
     }
 
@@ -191,6 +200,38 @@ fn form(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Form {
             Form::Parquet(output.compression.unwrap_or(CompressionWord::Zstd))
         }
     }
+}
+
+/// The columns by whose values the output is partitioned.
+fn partition_by(file: &RecipeFile, faults: &mut Vec<RecipeFault>) -> Vec<String> {
+    let Some(names) = file.output.as_ref().and_then(|output| output.partition_by.as_ref()) else {
+        return Vec::new();
+    };
+    if names.is_empty() {
+        let what = "there is no column to partition by: name one, or leave `partition_by` out";
+        faults.push(RecipeFault::new("/output/partition_by", what));
+    }
+    let renamed =
+        |name: &String| file.rename.as_ref().and_then(|names| names.get(name)).unwrap_or(name).clone();
+    // Without `select`, any column may be the file's.
+    let known: Option<Vec<String>> = file.select.as_ref().map(|select| {
+        let derived = file.derive.iter().flatten().map(|derive| derive.name.clone());
+        select.iter().map(renamed).chain(derived).collect()
+    });
+    let gone: Vec<String> = file.drop.iter().flatten().map(renamed).collect();
+    for (at, name) in names.iter().enumerate() {
+        let what = if names[..at].contains(name) {
+            format!("`{name}` is there already")
+        } else if known.as_ref().is_some_and(|known| !known.contains(name)) || gone.contains(name) {
+            format!(
+                "the output has no `{name}`: partition by a column that is kept, by its name in the output"
+            )
+        } else {
+            continue;
+        };
+        faults.push(RecipeFault::new(format!("/output/partition_by/{at}"), what));
+    }
+    names.clone()
 }
 
 /// A format or a compression that there is not.

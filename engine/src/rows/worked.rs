@@ -6,38 +6,36 @@ use super::{Holding, Rows};
 use crate::fields::Fields;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
-use crate::recipe::{MaskKey, Session, Verdict, Violation, Work};
+use crate::recipe::{Session, Verdict, Violation, Work};
 use crate::rejection::{Message, Raw, Rejection};
 use crate::write::mended;
-use crate::{BadFile, EngineError, Options, Policies};
+use crate::{BadFile, Compression, EngineError, Options, Policies};
 
 /// What a recipe does to the rows of a file.
 #[derive(Debug)]
 pub(super) struct Worker {
     work: Arc<Work>,
-    key: Option<MaskKey>,
+    options: Options,
+    /// The output's.
+    compression: Compression,
     /// Nothing before the columns have names.
     session: Option<Session>,
-    /// Whether the columns are profiled.
-    profiles: bool,
-    row_group_bytes: usize,
     /// Fields as the policies want them.
     mended: Fields,
 }
 
 impl Rows {
     /// Has a recipe work on the rows.
-    pub(crate) fn with_work(mut self, work: Arc<Work>, options: &Options) -> Self {
+    pub(crate) fn with_work(mut self, work: Arc<Work>, compression: Compression, options: &Options) -> Self {
         self.touch = true;
         if work.withholds {
             self.holding = Holding::Place;
         }
         self.worker = Some(Box::new(Worker {
             work,
-            key: options.mask_key.clone(),
+            options: options.clone(),
+            compression,
             session: None,
-            profiles: options.profile,
-            row_group_bytes: options.row_group_bytes,
             mended: Fields::default(),
         }));
         self
@@ -46,26 +44,25 @@ impl Rows {
     /// Begins the recipe's work, now that the columns have names. Returns whether there is one.
     pub(super) fn begin_work(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<bool, EngineError> {
         let Some(worker) = &mut self.worker else { return Ok(false) };
-        let neutralizes = self.policies.neutralize_formulas;
-        let (work, key) = (Arc::clone(&worker.work), worker.key.clone());
-        let mut session = Session::begin(work, names, key, neutralizes, worker.row_group_bytes)?;
-        out.text.extend_from_slice(session.header());
-        if worker.profiles {
+        let Worker { work, options, compression, .. } = &**worker;
+        let mut session = Session::begin(Arc::clone(work), names, *compression, options)?;
+        session.begin_output(out);
+        if options.profile {
             session.profile();
         }
         worker.session = Some(session);
         Ok(true)
     }
 
-    /// Ends what a recipe writes, now that no row comes any more.
-    pub(crate) fn end_work(&mut self, out: &mut Outputs) -> Result<(), EngineError> {
+    /// Ends what a recipe writes, now that no row comes any more. Returns whether there may be more to end.
+    pub(crate) fn end_work(&mut self, out: &mut Outputs) -> Result<bool, EngineError> {
         match self.worker.as_mut().map(|worker| (&worker.work, worker.session.as_mut())) {
             Some((_, Some(session))) => session.end(out),
             Some((work, None)) if work.needs_columns() => {
                 let what = "the file has no columns, and there is no Parquet file without any";
                 Err(BadFile::new("no_columns", what).into())
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -121,7 +118,10 @@ impl Rows {
         } else {
             &self.fields
         };
-        let verdict = session.take(work, fields).map_err(|bad| bad.at_line(self.line))?;
+        let verdict = session.take(work, fields).map_err(|error| match error {
+            EngineError::BadFile(bad) => bad.at_line(self.line).into(),
+            error => error,
+        })?;
         match verdict {
             Verdict::Kept(warned) => {
                 if let Some(reason) = warned {

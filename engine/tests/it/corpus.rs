@@ -15,6 +15,8 @@ mod dialect_check;
 pub(crate) mod engine_check;
 #[path = "../../../fuzz/checks/packing.rs"]
 mod packing;
+#[path = "../../../fuzz/checks/partitions.rs"]
+mod partitions;
 #[path = "../../../fuzz/checks/recipes.rs"]
 mod recipes;
 #[path = "../../../fuzz/checks/running.rs"]

@@ -14,6 +14,7 @@ mod harness;
 mod limits;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod partitions;
 mod properties;
 mod recipes;
 mod replay;

@@ -21,6 +21,14 @@ ROLES = [
         "roles_hold_exactly_what_is_needed", "lacks s3:AbortMultipartUpload",
     ),
     Mutant(
+        "earlier partitions can't be removed", YML, "- Sid: RemoveStale", "s3:DeleteObject", "s3:GetObject",
+        "roles_hold_exactly_what_is_needed", "lacks s3:DeleteObject",
+    ),
+    Mutant(
+        "the processor may remove receipts", YML, "- Sid: RemoveStale", "/clean/*", "/*",
+        "roles_hold_exactly_what_is_needed", "may s3:DeleteObject",
+    ),
+    Mutant(
         "the processor may not publish", YML, "\n      ProcessorRole:\n", "- Sid: PublishEvents", None,
         "roles_hold_exactly_what_is_needed", "lacks sns:Publish",
     ),

@@ -32,6 +32,7 @@ RIGHTS = {
             "s3:GetObject s3:PutObject s3:AbortMultipartUpload",
             [f"{OUTPUT}/{prefix}/*" for prefix in ("clean", "rejects", "receipts")],
         ),
+        Right("removes what an earlier event's partitions left", "s3:DeleteObject", [f"{OUTPUT}/clean/*"]),
         Right("publishes what became of a file", "sns:Publish", ["${EventTopic}"]),
         Right("Lambda sends events that failed with the function's role", "sqs:SendMessage", ["${FailuresQueue.Arn}"]),
         Right(LOGS, "logs:CreateLogStream logs:PutLogEvents", ["${ProcessorLogGroup.Arn}"]),

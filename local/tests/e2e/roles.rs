@@ -80,6 +80,7 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Get, recipes::BUCKET, &*recipes::pointer()),
         (Act::GetAbsent, recipes::BUCKET, &*format!("{}/roles-absent", recipes::PREFIX)),
         (Act::Reveal, recipes::SECRET_NAME, ""),
+        (Act::Delete, output, "clean/roles/put"),
     ];
     let may_not = [
         (Act::Put, input, "roles/put/"),
@@ -97,7 +98,8 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, OTHER_BUCKET, OTHER_KEY),
         (Act::Delete, input, key),
         (Act::DeleteVersion, input, key),
-        (Act::Delete, output, &*clean_key(key)?),
+        (Act::DeleteVersion, output, &*clean_key(key)?),
+        (Act::Delete, output, "rejects/roles/put"),
         (Act::Delete, output, &*receipt_key(key)?),
         (Act::Delete, output, &*catalogued),
         (Act::Delete, OTHER_BUCKET, OTHER_KEY),

@@ -154,7 +154,7 @@ async fn handed_to_consumer(
     let store = Arc::new(localstack.store());
     // Here the queue's own visibility says when a message comes again.
     let queues = Arc::new(MemoryQueues::default());
-    let consumer = Consumer::new(store.clone(), store, queues, Notifier::silent(), &config).emitting(|_| {});
+    let consumer = Consumer::new(store, queues, Notifier::silent(), &config).emitting(|_| {});
     let response = consumer.handle(batch, &Invocation::default()).await?;
     Ok(response.batch_item_failures.len())
 }

@@ -6,6 +6,7 @@
 mod commit;
 mod failure;
 mod out_of_time;
+mod stale;
 mod work;
 
 use std::collections::BTreeMap;
@@ -13,14 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::contract::{
-    Failure, FileEvent, Location, ObjectRef, Receipt, Source, Status, clean_key, event_id,
-    failure_receipt_key, receipt_key, rejects_key,
+    Failure, FileEvent, KeyTooLong, Location, ObjectRef, Receipt, Source, Status, clean_key, event_id,
+    failure_receipt_key, partition_room, receipt_key, rejects_key,
 };
-use common::document::{self, DocumentError};
+use common::document::{self, Document, DocumentError};
 use common::store::{ErrorKind, StoreError};
 use common::topic::{self, Message, PublishError};
 use common::trace::in_span;
-use common::write::ObjectWriter;
 use engine::EngineError;
 use jiff::Timestamp;
 use opentelemetry::trace::{SpanBuilder, TraceContextExt as _};
@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use crate::Processor;
 use crate::decision::{Decision, Found, Intent, decide};
 use crate::give_up::{GiveUp, Reason};
-use crate::outputs::store_error;
+use crate::outputs::{CleanWriter, store_error};
 use crate::receipt;
 use crate::recipes::Loaded;
 use commit::Committed;
@@ -111,7 +111,10 @@ pub struct File<'a> {
 
 /// Where a file's objects lie.
 struct Places {
+    /// The clean file; of a partitioned one, the folder of its objects, and no object itself.
     clean: ObjectRef,
+    /// Bytes that a partition's path may have; nothing if the clean file is one object.
+    partition_room: Option<usize>,
     rejects: ObjectRef,
     receipt: ObjectRef,
 }
@@ -159,13 +162,25 @@ impl File<'_> {
     async fn run(&self) -> Result<Outcome, FileError> {
         let place = |key| ObjectRef::new(&self.processor.output_bucket, key);
         let key = &self.source.key;
-        let output_name = self.recipe.recipe.output_name(key);
-        match (clean_key(&output_name), rejects_key(key, &self.event_id), receipt_key(key)) {
-            (Ok(clean), Ok(rejects), Ok(receipt)) => {
-                let places = Places { clean: place(clean), rejects: place(rejects), receipt: place(receipt) };
-                Box::pin(self.run_at(&places)).await
+        let recipe = &self.recipe.recipe;
+        let places = || {
+            Ok(Places {
+                clean: place(clean_key(&recipe.output_name(key))?),
+                partition_room: recipe.is_partitioned().then(|| partition_room(key)).transpose()?,
+                rejects: place(rejects_key(key, &self.event_id)?),
+                receipt: place(receipt_key(key)?),
+            })
+        };
+        match places() {
+            Ok(places) => {
+                let outcome = Box::pin(self.run_at(&places)).await?;
+                // What an attempt before made visible, that died.
+                if matches!(outcome, Outcome::Superseded(_) | Outcome::Failed(_)) {
+                    self.tidy_up(None, &places).await;
+                }
+                Ok(outcome)
             }
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+            Err::<_, KeyTooLong>(error) => {
                 let message = format!("{error}: give the file a shorter key");
                 self.fail_at(place(failure_receipt_key(key)), failure("key_too_long", message)).await
             }
@@ -178,7 +193,7 @@ impl File<'_> {
             return Ok(outcome);
         }
         let (write, write_rejects) = (self.processor.write, self.processor.write_rejects);
-        if self.source.size > write.max_object_bytes() {
+        if places.partition_room.is_none() && self.source.size > write.max_object_bytes() {
             return self.fail_too_large(write, places).await;
         }
         let mut work = match self.work(places).await {
@@ -211,15 +226,15 @@ impl File<'_> {
         };
         // Of a completed upload nothing is left to abort.
         self.abort(work.writer).await;
-        let (output, found) = match committed? {
-            Committed::Output(committed) => *committed,
+        let (outputs, found) = match committed? {
+            Committed::Outputs(committed) => *committed,
             Committed::Settled(outcome) => return Ok(outcome),
         };
         let rejects = (work.summary.counts.rows_rejected > 0)
             .then(|| (places.rejects.bucket.clone(), places.rejects.key.clone()));
         let recipe = &self.recipe.reference;
         let mut receipt =
-            receipt::processed(&self.source, recipe, &work.summary, vec![output], rejects, self.started_at);
+            receipt::processed(&self.source, recipe, &work.summary, outputs, rejects, self.started_at);
         if let (Some(rejects), Some(finished)) = (&mut receipt.rejects, work.rejects) {
             rejects.etag = Some(finished.etag);
             rejects.size = Some(finished.size);
@@ -242,8 +257,19 @@ impl File<'_> {
     /// What is in the output bucket now.
     async fn look(&self, places: &Places) -> Result<Found, FileError> {
         let store = &*self.processor.store;
-        let receipt = document::read(store, &places.receipt).await?.map(|found| (found.value, found.etag));
-        Ok(Found { receipt, output: store.head(&places.clean).await? })
+        let found = document::read(store, &places.receipt).await?;
+        let receipt = found.map(|found: Document<Receipt>| (found.value, found.etag));
+        if places.partition_room.is_none() {
+            return Ok(Found { receipt, output: store.head(&places.clean).await?, lacks_objects: false });
+        }
+        // Each event's objects have names of their own: the receipt alone is everybody's.
+        let lacks_objects = match &receipt {
+            Some((receipt, _)) if receipt.event_id == self.event_id => {
+                self.lacks_objects(receipt, places).await?
+            }
+            _ => false,
+        };
+        Ok(Found { receipt, output: None, lacks_objects })
     }
 
     fn decide(&self, found: &Found) -> Decision {
@@ -256,6 +282,8 @@ impl File<'_> {
     async fn settle(&self, decision: &Decision, places: &Places) -> Result<Option<Outcome>, FileError> {
         Ok(match decision {
             Decision::Republish(receipt) => {
+                // Should the one who wrote it have died in between.
+                self.tidy_up(None, places).await;
                 self.publish(receipt, &places.receipt).await?;
                 Some(Outcome::Republished(receipt.clone()))
             }
@@ -274,7 +302,7 @@ impl File<'_> {
     /// Gives an upload up. That this failed never hides why.
     ///
     /// Waited for: once the invocation has answered, Lambda freezes what still runs.
-    async fn abort(&self, writer: ObjectWriter) {
+    async fn abort(&self, writer: CleanWriter) {
         let aborted = tokio::select! {
             biased;
             aborted = writer.abort() => aborted,

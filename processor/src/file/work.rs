@@ -16,14 +16,15 @@ use opentelemetry::{Context, KeyValue};
 
 use super::{File, MAX_TRIES, Places, is_race, pause};
 use crate::give_up::Reason;
-use crate::outputs::{self, ObjectSink};
+use crate::outputs::{self, CleanSink, CleanWriter, ObjectSink, clean_metadata};
+use crate::partitions::{PartitionPlace, PartitionWriter};
 
 /// What the engine made.
 pub(super) struct Work {
     pub(super) summary: Summary,
     /// The rejects' object, visible already: its key is this event's own. None where nothing was rejected.
     pub(super) rejects: Option<Finished>,
-    pub(super) writer: ObjectWriter,
+    pub(super) writer: CleanWriter,
 }
 
 /// Why there is nothing to make visible. No upload is open.
@@ -33,6 +34,9 @@ pub(super) enum Stopped {
     /// The file was given up after `read` bytes of the input object.
     GivenUp { reason: Reason, read: u64 },
 }
+
+/// What a receipt says of an object beside its bucket, its key and the event's id in that, at most, in bytes.
+const LISTED_BYTES: usize = 220;
 
 /// For what the engine waited: rows to come, room for those that are done.
 #[derive(Default)]
@@ -99,15 +103,13 @@ impl File<'_> {
         let input = read_object(store(), &source.object(), &source.etag, source.size, processor.read);
         let input = std::pin::pin!(input.inspect_ok(count).map_err(io::Error::other));
         let input = std::pin::pin!(timed(input, &waits.input));
-        let writer = outputs::clean_writer(
-            store(),
-            places.clean.clone(),
-            source,
-            &self.event_id,
-            self.recipe.recipe.format,
-            processor.write,
-        );
-        let mut clean = ObjectSink { writer, tally, waited: &waits.output };
+        let mut options = processor.options(&self.recipe);
+        if let Some(room) = places.partition_room {
+            options.partitions.max_path_bytes = room;
+            options.partitions.listed_bytes =
+                LISTED_BYTES + places.clean.bucket.len() + places.clean.key.len() + self.event_id.len();
+        }
+        let mut clean = CleanSink { writer: self.clean_writer(places), tally, waited: &waits.output };
         let rejects = outputs::rejects_writer(
             store(),
             places.rejects.clone(),
@@ -116,7 +118,6 @@ impl File<'_> {
             processor.write_rejects,
         );
         let mut rejects = ObjectSink { writer: rejects, tally, waited: &waits.output };
-        let options = processor.options(&self.recipe);
         let ran = async {
             let summary = engine::run(input, &mut clean, &mut rejects, &options).await?;
             if summary.input_bytes != source.size {
@@ -142,12 +143,36 @@ impl File<'_> {
                 Stopped::GivenUp { reason, read: read.load(Ordering::Relaxed) }
             }
             ran = ran => match ran {
+                Ok(_) if !self.give_up.has_time(clean.writer.time_to_finish()) => {
+                    Stopped::GivenUp { reason: Reason::OutOfTime, read: read.load(Ordering::Relaxed) }
+                }
                 Ok((summary, rejects)) => return Ok(Work { summary, rejects, writer: clean.writer }),
                 Err(error) => Stopped::Engine(error),
             },
         };
-        tokio::join!(self.abort(rejects.writer), self.abort(clean.writer));
+        let rejects = CleanWriter::One(Box::new(rejects.writer));
+        tokio::join!(self.abort(rejects), self.abort(clean.writer));
         Err(stopped)
+    }
+
+    /// Where clean rows go.
+    fn clean_writer(&self, places: &Places) -> CleanWriter {
+        let (store, plan) = (Arc::clone(&self.processor.store), self.processor.write);
+        let (source, event_id, format) = (&self.source, &self.event_id, self.recipe.recipe.format);
+        if places.partition_room.is_none() {
+            let clean = places.clean.clone();
+            let writer = outputs::clean_writer(store, clean, source, event_id, format, plan);
+            return CleanWriter::One(Box::new(writer));
+        }
+        CleanWriter::Partitioned(Box::new(PartitionWriter::new(PartitionPlace {
+            store,
+            bucket: places.clean.bucket.clone(),
+            source_key: source.key.clone(),
+            event_id: event_id.clone(),
+            metadata: clean_metadata(source, event_id),
+            format,
+            plan,
+        })))
     }
 
     /// Makes the rejects visible. Those that a twin wrote before stay, where they are the same: its receipt names their

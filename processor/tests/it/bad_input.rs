@@ -82,7 +82,7 @@ async fn a_file_that_went_or_changed_before_it_was_read_is_superseded() {
     let event = world.upload(KEY, CSV, "01").await;
     world.upload(KEY, b"id\n1\n", "02").await;
     assert_eq!(world.handle(&event).await.unwrap(), superseded);
-    world.memory.delete(IN, KEY);
+    world.memory.remove(IN, KEY);
     assert_eq!(world.handle(&event).await.unwrap(), superseded);
     assert!(world.memory.keys(OUT, "").is_empty());
     assert!(world.events().is_empty());

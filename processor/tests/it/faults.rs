@@ -55,7 +55,7 @@ async fn a_body_torn_anywhere_gives_the_same_file() {
         let sequencer = format!("{:04}", at + 1);
         let event = world.upload(KEY, CSV, &sequencer).await;
         world.s3.plan_after(Operation::Get, u32::from(at > 0), Fault::TornAt(at));
-        world.memory.delete(crate::world::OUT, &format!("receipts/{KEY}.json"));
+        world.memory.remove(crate::world::OUT, &format!("receipts/{KEY}.json"));
         with_retries(&world, &event).await;
         assert_eq!(world.read("clean/in/orders.csv").unwrap(), CLEAN);
         world.assert_whole(KEY).await;

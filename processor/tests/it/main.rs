@@ -8,6 +8,7 @@ mod events;
 mod faults;
 mod model;
 mod once;
+mod partitions;
 mod process;
 mod recipes;
 mod runtime_api;

@@ -96,14 +96,14 @@ async fn an_output_whose_receipt_never_came_is_adopted() {
     let event = world.upload(KEY, CSV, "01").await;
     world.handle(&event).await.unwrap();
     let id = world.receipt(KEY).unwrap().event_id;
-    world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
+    world.memory.remove(OUT, &format!("receipts/{KEY}.json"));
     let etag = orphan(&world, CLEAN, &id, "01").await;
     assert_eq!(world.handle(&event).await.unwrap().processed, 1);
     assert_eq!(world.receipt(KEY).unwrap().outputs[0].etag, etag);
     world.assert_whole(KEY).await;
 
     // The same name with other bytes, as another Penstock may have made them: replaced.
-    world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
+    world.memory.remove(OUT, &format!("receipts/{KEY}.json"));
     orphan(&world, b"other\n", &id, "01").await;
     assert_eq!(world.handle(&event).await.unwrap().processed, 1);
     assert_eq!(world.read("clean/in/orders.csv").unwrap(), CLEAN);
@@ -119,8 +119,8 @@ async fn rejects_whose_receipt_never_came_stay_where_they_are_the_same() {
     let made = world.memory.head(&rejects).await.unwrap().unwrap();
     let content = world.read(&rejects.key).unwrap();
     let forget = || {
-        world.memory.delete(OUT, &format!("receipts/{KEY}.json"));
-        world.memory.delete(OUT, &format!("clean/{KEY}"));
+        world.memory.remove(OUT, &format!("receipts/{KEY}.json"));
+        world.memory.remove(OUT, &format!("clean/{KEY}"));
     };
     // In one part of an upload, so that the same bytes have another ETag.
     forget();

@@ -117,7 +117,7 @@ fn the_recipes_that_the_image_brings_are_right() {
     RecipeSet::of_folder(&root().join("recipes")).unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn set(files: &[(&str, &str)]) -> RecipeSet {
+pub(crate) fn set(files: &[(&str, &str)]) -> RecipeSet {
     let files: Vec<(String, String)> =
         files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
     RecipeSet::new(&files, &|_, name| Err(format!("{name} is not there"))).unwrap()

@@ -124,7 +124,15 @@ fn micros(day: Date, time: Time, offset: i16) -> Option<i64> {
 
 impl ParquetColumn {
     pub(super) fn new(kind: Option<&Kind>) -> Self {
-        let kind = kind.map_or(ColumnKind::Text, ColumnKind::of);
+        Self::of_kind(kind.map_or(ColumnKind::Text, ColumnKind::of))
+    }
+
+    /// Another column of the same type, without values.
+    pub(super) fn another(&self) -> Self {
+        Self::of_kind(self.kind)
+    }
+
+    fn of_kind(kind: ColumnKind) -> Self {
         let values = match kind {
             ColumnKind::Text => Values::Text { bytes: BytesMut::new(), ends: Vec::new() },
             ColumnKind::Integer | ColumnKind::Time | ColumnKind::DateTime { .. } => Values::Long(Vec::new()),

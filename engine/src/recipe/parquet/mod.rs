@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ::parquet::basic::{Compression, GzipLevel, Repetition, ZstdLevel};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use ::parquet::file::writer::SerializedFileWriter;
-use ::parquet::schema::types::Type;
+use ::parquet::schema::types::{Type, TypePtr};
 use bytes::Bytes;
 
 use self::column::ParquetColumn;
@@ -23,10 +23,17 @@ pub(super) const IS_BUILT: bool = true;
 /// What a file's end says of a column in a row group, and what is held for that until then: an estimate, not measured.
 const CHUNK_BYTES: usize = 1024;
 
+/// What a column without values takes, and a file of which a row group was written: a buffer of 8 KiB, and what belongs to it.
+const COLUMN_BYTES: usize = 256;
+const WRITER_BYTES: usize = 10 * 1024;
+
 /// A file that is being written. Its bytes are handed on with each row group.
 #[derive(Debug)]
 pub(super) struct ParquetFile {
-    writer: SerializedFileWriter<Vec<u8>>,
+    schema: TypePtr,
+    properties: WriterPropertiesPtr,
+    /// Nothing before the first row group: it has buffers of its own.
+    writer: Option<SerializedFileWriter<Vec<u8>>>,
     columns: Vec<ParquetColumn>,
     /// Bytes of the values that have gathered, and how many make a row group.
     gathered: usize,
@@ -61,9 +68,41 @@ impl ParquetFile {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties));
-        let writer = writer.map_err(|error| broken(&error))?;
-        Ok(Self { writer, columns: gathering, gathered: 0, row_group_bytes, chunks: 0 })
+        Ok(Self {
+            schema: Arc::new(schema),
+            properties: Arc::new(properties),
+            writer: None,
+            columns: gathering,
+            gathered: 0,
+            row_group_bytes,
+            chunks: 0,
+        })
+    }
+
+    /// Another file of the same columns.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            schema: Arc::clone(&self.schema),
+            properties: Arc::clone(&self.properties),
+            writer: None,
+            columns: self.columns.iter().map(ParquetColumn::another).collect(),
+            gathered: 0,
+            row_group_bytes: self.row_group_bytes,
+            chunks: 0,
+        }
+    }
+
+    /// Bytes of memory, about: room for values grows by doubling.
+    pub(super) fn held(&self) -> usize {
+        let columns = self.columns.len();
+        let writer = if self.writer.is_some() { WRITER_BYTES + self.chunks * CHUNK_BYTES } else { 0 };
+        columns * COLUMN_BYTES + self.gathered + self.gathered / 2 + writer
+    }
+
+    /// Whether there is no room for what the file's end would say of another row group.
+    pub(super) fn is_full(&self) -> bool {
+        let chunks = self.chunks + self.columns.len();
+        self.chunks > 0 && chunks * CHUNK_BYTES > 2 * self.row_group_bytes
     }
 
     /// Whether a column's values are written as texts.
@@ -81,9 +120,21 @@ impl ParquetFile {
         self.gathered += self.columns[column].push(field);
     }
 
+    /// Gives up the room that values had which were written.
+    pub(super) fn shrink(&mut self) {
+        if self.gathered == 0 {
+            self.columns = self.columns.iter().map(ParquetColumn::another).collect();
+        }
+    }
+
     /// The file's next bytes, once there are enough values for a row group.
     pub(super) fn advance(&mut self) -> Result<Option<Bytes>, EngineError> {
-        if self.gathered < self.row_group_bytes {
+        if self.gathered < self.row_group_bytes { Ok(None) } else { self.flush() }
+    }
+
+    /// The file's next bytes, with all values so far.
+    pub(super) fn flush(&mut self) -> Result<Option<Bytes>, EngineError> {
+        if self.gathered == 0 {
             return Ok(None);
         }
         self.write_row_group()?;
@@ -95,15 +146,13 @@ impl ParquetFile {
         if self.gathered > 0 {
             self.write_row_group()?;
         }
-        self.writer.finish().map_err(|error| broken(&error))?;
+        self.writer()?.finish().map_err(|error| broken(&error))?;
         self.take()
     }
 
     fn write_row_group(&mut self) -> Result<(), EngineError> {
-        self.gathered = 0;
-        self.chunks += self.columns.len();
         // What the end says is held until then, beside the values of one row group.
-        if self.chunks > self.columns.len() && self.chunks * CHUNK_BYTES > 2 * self.row_group_bytes {
+        if self.is_full() {
             return Err(BadFile::new(
                 "too_many_row_groups",
                 format!(
@@ -114,9 +163,13 @@ impl ParquetFile {
             )
             .into());
         }
+        self.gathered = 0;
+        self.chunks += self.columns.len();
+        let mut columns = std::mem::take(&mut self.columns);
+        let writer = self.writer()?;
         let mut written = || {
-            let mut group = self.writer.next_row_group()?;
-            for column in &mut self.columns {
+            let mut group = writer.next_row_group()?;
+            for column in &mut columns {
                 let mut writer = group
                     .next_column()?
                     .ok_or_else(|| ParquetError::General("a column is too many".into()))?;
@@ -124,14 +177,28 @@ impl ParquetFile {
                 writer.close()?;
             }
             group.close()?;
-            self.writer.flush().map_err(|error| ParquetError::External(Box::new(error)))
+            writer.flush().map_err(|error| ParquetError::External(Box::new(error)))
         };
-        written().map_err(|error| broken(&error))
+        written().map_err(|error| broken(&error))?;
+        self.columns = columns;
+        Ok(())
+    }
+
+    /// The writer, which is begun if it is not yet.
+    fn writer(&mut self) -> Result<&mut SerializedFileWriter<Vec<u8>>, EngineError> {
+        let begun = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
+            SerializedFileWriter::new(Vec::new(), schema, properties).map_err(|error| broken(&error))?
+        };
+        Ok(self.writer.insert(begun))
     }
 
     fn take(&mut self) -> Result<Bytes, EngineError> {
-        self.writer.flush().map_err(EngineError::Output)?;
-        Ok(std::mem::take(self.writer.inner_mut()).into())
+        let writer = self.writer()?;
+        writer.flush().map_err(EngineError::Output)?;
+        Ok(std::mem::take(writer.inner_mut()).into())
     }
 }
 

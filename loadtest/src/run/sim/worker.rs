@@ -94,7 +94,7 @@ fn say(said: &Said) -> anyhow::Result<()> {
 pub(crate) async fn serve(args: &Args) -> anyhow::Result<()> {
     trace::start(args.function.name(), &Destination::from_lookup(environment), None);
     let s3 = S3Store::new(aws::s3_client_at(&args.endpoint, ACCESS_KEY, SECRET_KEY));
-    let function = Running::new(args, s3);
+    let function = Running::new(args, Arc::new(TracedStore::new(Arc::new(s3))));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.context("read an event")? {
         let job = serde_json::from_str(&line).context("understand an event")?;
@@ -112,8 +112,7 @@ enum Running {
 }
 
 impl Running {
-    fn new(args: &Args, s3: S3Store) -> Self {
-        let store: Arc<dyn Store> = Arc::new(TracedStore::new(Arc::new(s3.clone())));
+    fn new(args: &Args, store: Arc<dyn Store>) -> Self {
         match args.function {
             Function::Processor => {
                 let config = ProcessorConfig {
@@ -143,7 +142,7 @@ impl Running {
                     prices: Prices::default(),
                 };
                 let queues = Arc::new(MemoryQueues::default());
-                let consumer = Consumer::new(store, Arc::new(s3), queues, Notifier::silent(), &config);
+                let consumer = Consumer::new(store, queues, Notifier::silent(), &config);
                 Self::Consumer(Box::new(consumer.emitting(|_| {})))
             }
         }
