@@ -261,7 +261,8 @@ pub fn s3_or_folder(place: &str) -> Option<RecipesPlace> {
     is_bucket(bucket).then(|| RecipesPlace::Published { bucket: bucket.to_owned(), prefix })
 }
 
-fn mask_key(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<MaskKeyPlace>, ConfigError> {
+/// Reads where the key of hashes and surrogates is.
+pub fn mask_key(lookup: impl Fn(&str) -> Option<String>) -> Result<Option<MaskKeyPlace>, ConfigError> {
     let here = given(&lookup, "MASK_KEY").map(|key| MaskKeyPlace::Here(Secret(key)));
     let Some(arn) = given(&lookup, "MASK_KEY_ARN") else { return Ok(here) };
     let malformed = |expected| Err(ConfigError::Malformed { name: "MASK_KEY_ARN", expected });

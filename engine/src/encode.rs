@@ -260,7 +260,7 @@ fn work(codec: &mut Codec, jobs: &Mutex<Receiver<Job>>) {
 /// Compresses one block after another, of whatever streams.
 pub(crate) enum Codec {
     Gzip { room: Vec<u8> },
-    Zstd(Compressor<'static>),
+    Zstd { compressor: Compressor<'static>, room: Vec<u8> },
 }
 
 impl Codec {
@@ -269,7 +269,7 @@ impl Codec {
             Compression::Zstd => {
                 let mut compressor = Compressor::new(ZSTD_LEVEL)?;
                 compressor.include_checksum(true)?;
-                Self::Zstd(compressor)
+                Self::Zstd { compressor, room: Vec::new() }
             }
             _ => Self::Gzip {
                 // More than a block that can't be compressed needs: stored, it grows by 5 bytes for each 16 KiB.
@@ -281,7 +281,13 @@ impl Codec {
     pub(crate) fn pack(&mut self, block: &[u8], dictionary: &[u8]) -> io::Result<Packed> {
         let mut crc = Crc::new();
         let bytes = match self {
-            Self::Zstd(compressor) => compressor.compress(block)?.into(),
+            Self::Zstd { compressor, room } => {
+                room.clear();
+                room.reserve(zstd::zstd_safe::compress_bound(block.len()));
+                compressor.compress_to_buffer(block, room)?;
+                // As large as it is, not as it might have been.
+                Bytes::copy_from_slice(room)
+            }
             Self::Gzip { room } => {
                 crc.update(block);
                 room.clear();

@@ -5,6 +5,8 @@ It builds Penstock, installs the others in pinned versions under target/bench, g
   files     CPU, file to file: penstock, xan, polars, DuckDB and Python's csv; plain and gzip in
   s3        CPU, S3 to S3: the processor beside a bare copy by the same SDK (the S3 runs here, no account)
   memory    peak memory of the processor, and of the command from a pipe
+  formats   peak memory of the processor by a recipe, in every format that there is
+  recipes   CPU of recipes, file to file, beside the same file without one
   tracing   what spans cost: CPU on a large file, and time on each invocation
   generate  CPU of making files: loadtest generate beside tpchgen-cli
   start     the processor's size, and how long it takes until it asks for its first event
@@ -21,6 +23,7 @@ import sys
 import time
 from pathlib import Path
 
+import formats
 import generator
 import memory
 import startup
@@ -30,14 +33,15 @@ import tracing
 from report import Table, targets_table
 from tools import BENCH, ROOT, Failed
 
-SECTIONS = ["files", "s3", "memory", "tracing", "generate", "start"]
+SECTIONS = ["files", "s3", "memory", "formats", "recipes", "tracing", "generate", "start"]
 DOCS = ROOT / "docs" / "benchmarks.md"
 
 EXAMPLES = """\
 examples:
   just bench                                all of it: 1 GB, 3 rounds
   just bench --size 100MB --rounds 1        a quick try: a few minutes once everything is built
-  just bench --full                         also 32 GiB and 64 GB, and the profile that is deployed: an hour
+  just bench --full                         also 32 GiB and 64 GB, every format at 8 GiB, and the profile that is
+                                            deployed: an hour and a half
   just bench --only start --dist
 
 It needs Rust, Python 3.10 or newer with venv, Linux, and three times --size of disk. Leave the machine alone
@@ -84,7 +88,7 @@ def arguments() -> argparse.Namespace:
         metavar="SECTION",
         help="only these sections, see above",
     )
-    parser.add_argument("--full", action="store_true", help="memory at 32 GiB and 64 GB, too; implies --dist")
+    parser.add_argument("--full", action="store_true", help="memory at 32 GiB and 64 GB, formats at 8 GiB, too; implies --dist")
     parser.add_argument(
         "--dist", action="store_true", help="build the profile that is deployed, for its size"
     )
@@ -117,7 +121,7 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
     # The quickest first: what can't be measured there is known before an hour has passed.
     starts = startup.cold_start(binaries, say) if "start" in given.only else None
     tables, targets = [], []
-    if {"files", "s3"} & set(given.only):
+    if {"files", "s3", "recipes"} & set(given.only):
         generated = throughput.generate(binaries.loadtest, given.size, say)
     if "files" in given.only:
         xan, python = tools.install(say)
@@ -129,13 +133,21 @@ def measure_all(given: argparse.Namespace) -> tuple[list, list]:
         table, target = throughput.buckets(binaries, generated, given.size, budget, given.rounds, say)
         tables.append(table)
         targets.append(target)
+    sizes = ["64MiB", "1GiB" if in_bytes(given.size) >= 10**9 else "256MiB"]
     if "memory" in given.only:
-        sizes = ["64MiB", "1GiB" if in_bytes(given.size) >= 10**9 else "256MiB"]
-        sizes += [memory.LONG] if given.full else []
-        found, judged = memory.processor(binaries, sizes, given.rounds, given.full, say)
+        lengths = [*sizes, memory.LONG] if given.full else sizes
+        found, judged = memory.processor(binaries, lengths, given.rounds, given.full, say)
         piped, target = memory.pipe(binaries, given.size, given.rounds, say)
         tables += [*found, piped]
         targets += [*judged, target]
+    if "formats" in given.only:
+        found, judged = formats.peaks(binaries, sizes, given.rounds, given.full, say)
+        tables += found
+        targets += judged
+    if "recipes" in given.only:
+        table, target = formats.costs(binaries, generated, given.rounds, say)
+        tables.append(table)
+        targets.append(target)
     if "tracing" in given.only:
         table, judged = tracing.cost(binaries, given.rounds, say)
         tables.append(table)

@@ -50,9 +50,9 @@ def processor(binaries: Binaries, sizes: list, rounds: int, full: bool, say) -> 
         title += "" if rounds == 1 else f": highest of {rounds} rounds"
         table = Table(title, ["input", *sizes, "spread"])
         of_kinds = {kind: [cells[size][kind] for size in sizes if kind in cells[size]] for kind in KINDS}
-        spreads = {kind: _spread_of(of_kind) for kind, of_kind in of_kinds.items()}
+        spreads = {kind: spread_of(of_kind) for kind, of_kind in of_kinds.items()}
         for kind, of_kind in of_kinds.items():
-            figures = [_mib(runs) for runs in of_kind] + [""] * (len(sizes) - len(of_kind))
+            figures = [mib(runs) for runs in of_kind] + [""] * (len(sizes) - len(of_kind))
             table.rows.append([kind, *figures, "" if spreads[kind] is None else f"{spreads[kind]:.1%}"])
             table.notes += [f"{kind} failed: {error}" for error in {runs.error for runs in of_kind} if error]
         tables.append(table)
@@ -83,10 +83,12 @@ def _huge(binaries: Binaries, say) -> Target:
 
 def _text(size: str, compression: str, is_smallest: bool) -> str:
     """Bytes of text for an input of this size."""
-    if compression == "none" or not is_smallest:
-        return size
+    return size if compression == "none" or not is_smallest else times(size, COMPRESSED)
+
+
+def times(size: str, factor: int) -> str:
     number = size.rstrip("KMGiB")
-    return f"{int(number) * COMPRESSED}{size.removeprefix(number)}"
+    return f"{int(number) * factor}{size.removeprefix(number)}"
 
 
 def _command(binaries: Binaries, size: str, budget: int, shape: str, compression: str) -> list:
@@ -94,14 +96,14 @@ def _command(binaries: Binaries, size: str, budget: int, shape: str, compression
     return [binaries.loadtest, "sim", "--json", "--memory-budget", budget, *of_input]
 
 
-def _spread_of(sizes: list) -> float | None:
+def spread_of(sizes: list) -> float | None:
     if any(runs.error for runs in sizes):
         return None
     medians = [runs.median_rss for runs in sizes]
     return max(medians) / min(medians) - 1
 
 
-def _mib(runs: Runs) -> str:
+def mib(runs: Runs) -> str:
     return "failed" if runs.error else f"{runs.rss / MIB:.1f}"
 
 
@@ -139,7 +141,7 @@ def pipe(binaries: Binaries, size: str, rounds: int, say) -> tuple[Table, Target
             table.notes.append(f"{kind} failed: {done.error}")
         else:
             text = done.runs[0].document["bytes"]["decompressed"]
-            table.rows.append([kind, _mib(done), f"{done.cpu / (text / GB):.2f}"])
+            table.rows.append([kind, mib(done), f"{done.cpu / (text / GB):.2f}"])
     return table, _highest("peak RSS, process - from a pipe", PIPE_LIMIT, runs)
 
 

@@ -30,6 +30,7 @@ Examples:
   loadtest sim                             1 GiB of CSV through the processor, with its peak memory
   loadtest sim --size 64GiB                the same memory
   loadtest sim --shape wide --compression zstd
+  loadtest sim --recipe trips.yml          by a recipe: rows out, rejected and filtered, in any format
   loadtest sim --copy                      what a bare copy takes, to compare with
   loadtest sim --json | jq .peak_memory_bytes
 

@@ -89,9 +89,19 @@ impl Processor {
             Some(MaskKeyPlace::Here(key)) => Some(key.clone()),
             Some(MaskKeyPlace::Secret(arn)) => Some(Secret(secrets.secret(arn).await?)),
         };
-        let key = key.map(|key| MaskKey::new(key.0.as_bytes()));
-        self.options.mask_key = key.transpose().map_err(RecipesError::MaskKey)?;
+        self.options.mask_key = key.as_ref().map(mask_key).transpose()?;
         self.recipes = Recipes::open(&config.recipes, &*self.store, self.options.mask_key.is_some()).await?;
+        Ok(self)
+    }
+
+    /// Takes one recipe for all files, whatever keys it is for, and the mask key.
+    ///
+    /// # Errors
+    ///
+    /// A key that is none, and a recipe that wants one where there is none.
+    pub fn with_recipe(mut self, recipe: Loaded, key: Option<&Secret>) -> Result<Self, RecipesError> {
+        self.options.mask_key = key.map(mask_key).transpose()?;
+        self.recipes = Recipes::of_one(recipe, self.options.mask_key.is_some())?;
         Ok(self)
     }
 
@@ -101,6 +111,10 @@ impl Processor {
         recipe.recipe.apply(&mut options);
         options
     }
+}
+
+fn mask_key(key: &Secret) -> Result<MaskKey, RecipesError> {
+    MaskKey::new(key.0.as_bytes()).map_err(RecipesError::MaskKey)
 }
 
 /// The values of a row group of Parquet: half the largest part, which is a sixteenth of the memory budget. What they are

@@ -288,7 +288,7 @@ impl Session {
                     .filter(|_| work.partition_by.len() == 1)
                     .map(String::as_str),
                 reason: Reason::PartitionTooLong,
-                message: "what the row is partitioned by is too long to be part of an object's key",
+                message: "what the row is partitioned by is too long for an object's key, or for a folder's name",
             });
         }
         Ok(match judged {
@@ -381,13 +381,13 @@ impl Session {
                 let text = (shown.json != JsonType::Null).then(|| String::from_utf8_lossy(shown.text));
                 append_value(text.as_deref(), path);
             }
-            found = if path.len() > partitions.max_path_bytes() {
-                Ok(false)
-            } else {
+            found = if partitions.has_room(path) {
                 partitions.place(path).map(|at| {
                     *place = at;
                     true
                 })
+            } else {
+                Ok(false)
             };
         }
         (self.output, self.buffers) = (output, buffers);

@@ -222,6 +222,11 @@ fn more_row_groups_than_can_be_remembered_fail_the_file() {
         Err(EngineError::BadFile(bad)) => assert_eq!(bad.code, "too_many_row_groups"),
         other => panic!("{:?}", other.map(|ran| ran.summary)),
     }
+    // Row groups twice as large are half as many, and twice as much of them is remembered.
+    let longer = Options { row_group_bytes: 8000, ..options.clone() };
+    let found = run_chunked(many(5000).as_bytes(), &[], &longer).unwrap();
+    let groups = reader(&found.output).metadata().num_row_groups();
+    assert!((15..60).contains(&groups), "{groups}");
     // One is always written.
     let few = Options { row_group_bytes: 1, ..options };
     assert_eq!(rows(&run_chunked(many(1).as_bytes(), &[], &few).unwrap()).len(), 1);

@@ -170,6 +170,13 @@ fn a_value_without_room_in_a_key_costs_its_row() {
         .collect();
     let reject = |line: u64| (json!(line), json!("c"), json!("partition_too_long"));
     assert_eq!(told, [reject(3), reject(4)]);
+    // Each name by itself, where names have a limit.
+    let mut named = crate::recipes::options(json!({ "output": { "partition_by": ["c", "d"] } }));
+    named.partitions.max_name_bytes = 10;
+    let ran = run("id,c,d\n1,12345678,12345678\n2,12345678,1234567/\n3,öööö,ööööö\n".as_bytes(), &[], &named)
+        .unwrap();
+    assert_eq!(texts(&ran), [("c=12345678/d=12345678", "id\n1\n")]);
+    assert_eq!(ran.summary.counts.rows_rejected, 2);
     let fails = json!({ "schema": { "fields": [{ "name": "id" }] }, "on_violation": "fail", "output": { "partition_by": ["c"] } });
     let mut options = crate::recipes::options(fails);
     options.partitions.max_path_bytes = 10;

@@ -1,15 +1,16 @@
-//! Parquet and NDJSON as others read them: DuckDB and pyarrow find the values that stand in the input. `just reference`
-//! installs both and runs this.
+//! Parquet, NDJSON and partitions as others read them: DuckDB and pyarrow find the values that stand in the input. `just
+//! reference` installs both and runs this.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
-use engine::recipe::{Recipe, RecipeFile};
-use engine::{Options, Told};
+use engine::recipe::{FormatWord, PartitionLimits, Piece, Recipe, RecipeFile, suffix};
+use engine::{Options, Sink, Told};
 use serde_json::{Value, json};
 
 /// The input's columns: `values.py` reads the same texts by the same types.
@@ -25,14 +26,29 @@ fn fields() -> Value {
         { "name": "year", "type": "year" },
         { "name": "month", "type": "yearmonth" },
         { "name": "word", "type": "string" },
+        { "name": "place", "type": "string" },
     ])
 }
 
 const ROWS: i64 = 3000;
 
+/// What Hive escapes, what it doesn't, and what a reader may take for something else.
+const PLACES: [&str; 10] = [
+    "Bad Homburg",
+    "Köln 日本 😀",
+    "a/b=c:d\\e",
+    "100 % %2F",
+    "a+b",
+    "it's \"q\"",
+    " x ",
+    "*?[1]#^{}\t\u{1}",
+    "007",
+    "..",
+];
+
 /// Rows with every type's ends, and holes in every column.
 fn input() -> String {
-    let mut text = "id,amount,ok,day,clock,at,local,year,month,word\n".to_owned();
+    let mut text = "id,amount,ok,day,clock,at,local,year,month,word,place\n".to_owned();
     for at in 0..ROWS {
         let id = match at % 5 {
             0 => i64::MAX - at,
@@ -53,6 +69,7 @@ fn input() -> String {
             format!("{year:04}"),
             format!("{year:04}-{month:02}"),
             ["ä \"quoted\", 😀", "word", "line\nbreak", "NULL"][usize::try_from(at % 4).unwrap()].to_owned(),
+            PLACES[usize::try_from(at / 7).unwrap() % PLACES.len()].to_owned(),
         ];
         let row = fields.iter().enumerate().map(|(column, field)| {
             let is_hole = (at + i64::try_from(column).unwrap()) % 11 == 0;
@@ -63,23 +80,74 @@ fn input() -> String {
     text
 }
 
-async fn write(folder: &Path, output: Value, name: &str) {
+/// What a recipe with this output makes of the input.
+async fn write(output: Value, clean: &mut impl Sink) {
+    let format = output["format"].clone();
     let recipe = json!({ "match": "**", "schema": { "fields": fields() }, "cast": "all", "output": output });
     let file: RecipeFile = serde_json::from_value(recipe).unwrap();
     // Some row groups, rather than one.
     let mut options = Options { row_group_bytes: 64 * 1024, ..Options::default() };
+    // Some pieces of an object, and some objects of a partition; of Parquet a file takes more.
+    let held_bytes = if format == "parquet" { 450 * 1024 } else { 220 * 1024 };
+    let (piece_bytes, least_piece_bytes) = (4096, 1200);
+    options.partitions = PartitionLimits { held_bytes, piece_bytes, least_piece_bytes, ..options.partitions };
     Recipe::new(&file, None).unwrap().apply(&mut options);
     options.told = Told::rfc4180();
-    let (mut clean, mut rejects) = (Vec::new(), Vec::new());
+    let mut rejects = Vec::new();
     let input = futures::stream::iter([Ok(Bytes::from(input()))]);
-    let summary = engine::run(input, &mut clean, &mut rejects, &options).await.unwrap();
+    let summary = engine::run(input, clean, &mut rejects, &options).await.unwrap();
     assert_eq!(
         i64::try_from(summary.counts.rows_out).unwrap(),
         ROWS,
         "{}",
         String::from_utf8_lossy(&rejects)
     );
-    std::fs::write(folder.join(name), clean).unwrap();
+}
+
+/// A folder of partitions.
+struct Folder {
+    root: PathBuf,
+    format: FormatWord,
+    objects: u32,
+    pieces: u32,
+}
+
+impl Sink for Folder {
+    async fn write(&mut self, _: Bytes) -> io::Result<()> {
+        panic!("a partitioned output is no single one");
+    }
+
+    async fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
+        let folder = self.root.join(&*piece.path);
+        std::fs::create_dir_all(&folder)?;
+        let name = format!("part-{:04}{}", piece.sequence, suffix(self.format, piece.compression));
+        let mut file = std::fs::File::options().append(true).create(true).open(folder.join(name))?;
+        (self.objects, self.pieces) = (self.objects.max(piece.object + 1), self.pieces + 1);
+        file.write_all(&piece.chunks.concat())
+    }
+}
+
+/// Partitions by a text and a year, in every format.
+async fn write_partitions(folder: &Path) {
+    for (format, name, compression) in [
+        (FormatWord::Csv, "csv", "none"),
+        (FormatWord::Csv, "csv", "gzip"),
+        (FormatWord::Csv, "csv", "zstd"),
+        (FormatWord::Ndjson, "ndjson", "none"),
+        (FormatWord::Ndjson, "ndjson", "zstd"),
+        (FormatWord::Parquet, "parquet", "gzip"),
+        (FormatWord::Parquet, "parquet", "zstd"),
+    ] {
+        let root = folder.join(format!("{name}-{compression}"));
+        let mut clean = Folder { root, format, objects: 0, pieces: 0 };
+        let output = json!({ "format": name, "compression": compression, "partition_by": ["place", "year"] });
+        write(output, &mut clean).await;
+        // Each place, and none, with each year, and none; no row has neither.
+        let partitions = (u32::try_from(PLACES.len()).unwrap() + 1) * 7 - 1;
+        assert!(clean.objects > partitions, "{name}, {compression}: {} objects", clean.objects);
+        // What is compressed is less than a piece.
+        assert!(compression != "none" || clean.pieces > clean.objects, "{name}: {} pieces", clean.pieces);
+    }
 }
 
 #[tokio::test]
@@ -89,16 +157,21 @@ async fn duckdb_and_pyarrow_read_the_inputs_typed_values() {
     let folder = std::env::temp_dir().join(format!("penstock-columns-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("input.csv"), input()).unwrap();
-    write(&folder, json!({ "format": "ndjson" }), "rows.ndjson").await;
+    let mut clean = Vec::new();
+    write(json!({ "format": "ndjson" }), &mut clean).await;
+    std::fs::write(folder.join("rows.ndjson"), clean).unwrap();
     for compression in ["none", "snappy", "gzip", "zstd"] {
         let output = json!({ "format": "parquet", "compression": compression });
-        write(&folder, output, &format!("{compression}.parquet")).await;
+        let mut clean = Vec::new();
+        write(output, &mut clean).await;
+        std::fs::write(folder.join(format!("{compression}.parquet")), clean).unwrap();
     }
+    write_partitions(&folder).await;
     let ran = Command::new(python).arg("tests/reference/values.py").arg(&folder).output().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert_eq!(
         String::from_utf8_lossy(&ran.stdout).trim(),
-        "DuckDB and pyarrow read the input's values of 5 files"
+        "DuckDB and pyarrow read the input's values of 5 files and 7 folders of partitions"
     );
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import duckdb
 import pyarrow
+import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.json
 import pyarrow.parquet
 
@@ -29,7 +31,15 @@ COLUMNS = {
     "year": (int, "INTEGER", pyarrow.int32()),
     "month": (str, "VARCHAR", pyarrow.string()),
     "word": (str, "VARCHAR", pyarrow.string()),
+    "place": (str, "VARCHAR", pyarrow.string()),
 }
+
+# By what the partitions are, and what their readers are told of that.
+PARTITIONED = pyarrow.schema([("place", pyarrow.string()), ("year", pyarrow.int32())])
+HIVE = "hive_partitioning = true, hive_types = {'place': VARCHAR, 'year': INTEGER}"
+
+# What JSON has a type for.
+PLAIN = {"id", "amount", "ok"}
 
 
 def typed(name, text):
@@ -69,6 +79,66 @@ def arrow(table):
     return [tuple(utc(row[name]) for name in COLUMNS) for row in table.to_pylist()]
 
 
+def partitions(folder, wanted):
+    """What both read of a folder of partitions: rows in any order."""
+    kind = folder.name.split("-")[0]
+    rows = sorted(wanted, key=repr)
+    glob = f"{folder}/*/*/*"
+    names = ", ".join(f'"{name}"' for name in COLUMNS)
+    casts = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, (_, kind, _) in COLUMNS.items())
+    if kind == "parquet":
+        source = f"(SELECT {names} FROM read_parquet('{glob}', {HIVE}))"
+    elif kind == "csv":
+        source = f"(SELECT {casts} FROM read_csv('{glob}', header = true, all_varchar = true, {HIVE}))"
+    else:
+        inside = [name for name in COLUMNS if name not in PARTITIONED.names]
+        kinds = ", ".join(f"'{name}': '{COLUMNS[name][1] if name in PLAIN else 'VARCHAR'}'" for name in inside)
+        source = f"(SELECT {casts} FROM read_json('{glob}', columns = {{{kinds}}}, {HIVE}))"
+    same(sorted(duck(source), key=repr), rows, f"duckdb, {folder.name}")
+
+    hive = pyarrow.dataset.partitioning(PARTITIONED, flavor="hive")
+    if kind == "parquet":
+        found = arrow(pyarrow.dataset.dataset(folder, format="parquet", partitioning=hive).to_table(list(COLUMNS)))
+    else:
+        found = [
+            tuple(value if name in PARTITIONED.names or name in plain else typed(name, value) for name, value in row)
+            for plain, row in texts(folder, kind, hive)
+        ]
+    same(sorted(found, key=repr), rows, f"pyarrow, {folder.name}")
+
+
+def texts(folder, kind, hive):
+    """Rows of text as pyarrow reads them, each with the columns that have a type already."""
+    plain = PLAIN if kind == "ndjson" else set()
+    schema = pyarrow.schema(
+        [
+            (name, kind if name in plain or name in PARTITIONED.names else pyarrow.string())
+            for name, (_, _, kind) in COLUMNS.items()
+        ]
+    )
+    if folder.name not in ("csv-none", "csv-gzip", "ndjson-none"):
+        # pyarrow's datasets unpack nothing but gzip, and that of CSV alone.
+        folder = unpacked(folder)
+    if kind == "csv":
+        lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        read = pyarrow.dataset.CsvFileFormat(parse_options=lines)
+    else:
+        read = pyarrow.dataset.JsonFileFormat()
+    table = pyarrow.dataset.dataset(folder, schema=schema, format=read, partitioning=hive).to_table()
+    for row in table.to_pylist():
+        yield plain, [(name, row[name]) for name in COLUMNS]
+
+
+def unpacked(folder):
+    to = folder.with_name(f"{folder.name}-unpacked")
+    for file in folder.glob("*/*/*"):
+        place = to / file.relative_to(folder).with_suffix("")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with pyarrow.input_stream(file, compression="detect") as packed:
+            place.write_bytes(packed.read())
+    return to
+
+
 def main():
     folder = Path(sys.argv[1])
     wanted = expected(folder)
@@ -80,20 +150,24 @@ def main():
         same(duck(f"'{file}'"), wanted, f"duckdb, {file.name}")
     lines = folder / "rows.ndjson"
     # What JSON has no type for is a text there, and cast by whoever reads.
-    plain = {"id", "amount", "ok"}
-    kinds = ", ".join(f"'{name}': '{kind if name in plain else 'VARCHAR'}'" for name, (_, kind, _) in COLUMNS.items())
+    kinds = ", ".join(f"'{name}': '{kind if name in PLAIN else 'VARCHAR'}'" for name, (_, kind, _) in COLUMNS.items())
     casts = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, (_, kind, _) in COLUMNS.items())
     same(duck(f"(SELECT {casts} FROM read_json('{lines}', columns = {{{kinds}}}))"), wanted, "duckdb, ndjson")
     schema = pyarrow.schema(
-        [(name, kind if name in plain else pyarrow.string()) for name, (_, _, kind) in COLUMNS.items()]
+        [(name, kind if name in PLAIN else pyarrow.string()) for name, (_, _, kind) in COLUMNS.items()]
     )
     options = pyarrow.json.ParseOptions(explicit_schema=schema)
     table = pyarrow.json.read_json(lines, parse_options=options)
     rows = [
-        tuple(row[name] if name in plain else typed(name, row[name]) for name in COLUMNS) for row in table.to_pylist()
+        tuple(row[name] if name in PLAIN else typed(name, row[name]) for name in COLUMNS) for row in table.to_pylist()
     ]
     same(rows, wanted, "pyarrow, ndjson")
-    print(f"DuckDB and pyarrow read the input's values of {len(files) + 1} files")
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    for path in folders:
+        partitions(path, wanted)
+    print(
+        f"DuckDB and pyarrow read the input's values of {len(files) + 1} files and {len(folders)} folders of partitions"
+    )
 
 
 main()

@@ -6,4 +6,5 @@ mod generated;
 mod places;
 mod run;
 mod sampled;
+mod sim;
 mod told;

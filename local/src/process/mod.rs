@@ -1,6 +1,8 @@
 //! `penstock process`: the engine on one local file, no AWS.
 
+mod clean;
 mod dialect;
+mod folder;
 mod input;
 mod output;
 mod preview;
@@ -22,6 +24,7 @@ use processor::recipes::{Loaded, load_file};
 use crate::ending::{ClosedPipe, Ending, UsageError};
 use crate::interrupt::unless_interrupted;
 use crate::terminal::Terminal;
+use clean::{Clean, Written};
 use dialect::{DialectArgs, PolicyArgs};
 pub(crate) use input::Input;
 use output::Target;
@@ -39,12 +42,14 @@ Examples:
   penstock process orders.csv --json | jq '.dialect, .counts'
   penstock process orders.csv --profile --json | jq '.columns[] | {name, type, min, max}'
   penstock process orders.csv --recipe orders.yml --limit 20
+  penstock process orders.csv --recipe by-day.yml -o orders   a folder for each value: orders/day=2026-11-25/part-0000.csv
   penstock process export.txt --delimiter ';' --encoding windows-1252 --header-lines 0 -o clean.csv
 
 Compression, encoding and dialect are found by the first bytes, never by the name; the receipt says
 what was found, and how sure that is. The clean file is always UTF-8 with commas, `\"` where needed, and `\\n`.
 Exit codes: 0 processed (rejected rows are said on standard error), 1 failed, 2 wrong usage,
 128 + n ended by signal n.
+Where the recipe partitions the output (`partition_by`), OUT is a folder, and must be empty or not be there yet.
 A failed run leaves no OUT behind; rows that went to standard output (-o -) before it failed are no result.";
 
 /// What to clean, and where to.
@@ -53,7 +58,8 @@ A failed run leaves no OUT behind; rows that went to standard output (-o -) befo
 pub struct Args {
     /// The file to clean: plain, gzip, zstd, bzip2, xz, or a zip of one file; `-` is standard input
     input: PathBuf,
-    /// Where the clean rows go; `-` is standard output. Without it they are counted and checked only
+    /// Where the clean rows go; `-` is standard output, and a folder where the recipe partitions them. Without it they are
+    /// counted and checked only
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Where rejected rows go, one JSON object a line with line, byte offset, reason and raw bytes
@@ -72,7 +78,8 @@ pub struct Args {
     /// Where the receipt goes: the counts, and the sums that prove them
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// The clean file's compression, whatever its name [default: by OUT's suffix; none for `-`]
+    /// The clean file's compression, whatever its name [default: the recipe's, else by OUT's suffix; none for `-` and a
+    /// folder]
     #[arg(long, value_name = "KIND")]
     output_compression: Option<OutputCompression>,
     /// Threads that compress at once; they change no byte [default: one for each processor]
@@ -175,8 +182,14 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     if let Some(rows) = args.limit {
         return preview::show(args, &recipe.recipe, rows as usize, terminal).await;
     }
+    if let Some(path) = args.output.as_deref().filter(|_| recipe.recipe.is_partitioned()) {
+        folder::check(
+            path,
+            &[("--rejects", args.rejects.as_deref()), ("--receipt", args.receipt.as_deref())],
+        )?;
+    }
     let mut input = Input::open(&args.input, terminal)?;
-    let mut clean = Target::open(args.output.as_deref())?;
+    let mut clean = Clean::open(args.output.as_deref(), &recipe.recipe)?;
     let mut rejects = Target::open(args.rejects.as_deref())?;
     let options = options(args, &recipe.recipe)?;
     let mut replayed = None;
@@ -194,14 +207,15 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
     let (size, etag) = input.finish();
     let key = args.input.display().to_string();
     let source = Source { bucket: "local".into(), key, version_id: None, etag, size, sequencer: None };
+    let mut written = Written::default();
     let receipt = match ran {
         Ok(summary) => {
-            let written = (clean.written(), checksum_base64(clean.crc64nvme()));
-            clean.commit().await?;
+            written = clean.commit().await?;
             if args.rejects.is_some() {
                 rejects.commit().await?;
             }
-            processed(args, &source, &recipe, &summary, written, started_at)
+            let outputs = std::mem::take(&mut written.outputs);
+            processed(args, &source, &recipe, &summary, outputs, started_at)
         }
         Err(EngineError::BadFile(bad)) => {
             receipt::failed(&source, &recipe.reference, receipt::failure(&bad), started_at)
@@ -224,10 +238,10 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
         terminal.print(&serde_json::to_string_pretty(&receipt).context("write the receipt")?)?;
     }
     if receipt.status == Status::Failed {
-        terminal.error(&anyhow::Error::msg(describe(args, &receipt)));
+        terminal.error(&anyhow::Error::msg(describe(args, &receipt, &written)));
         return Ok(Ending::Failed);
     }
-    terminal.note(&describe(args, &receipt));
+    terminal.note(&describe(args, &receipt, &written));
     Ok(Ending::Done)
 }
 
@@ -235,7 +249,7 @@ async fn process(args: &Args, terminal: &Terminal) -> anyhow::Result<Ending> {
 fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options {
-        output_compression: Some(compression(args)),
+        output_compression: Some(compression(args, recipe)),
         threads: args.threads.map_or_else(cpus, usize::from),
         inflate: InflateLimits {
             max_text_bytes: args.max_decompressed,
@@ -250,7 +264,11 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
             let what = "--output-compression is of text: Parquet is compressed inside, as the recipe's `output` says";
             return Err(UsageError(what.into()).into());
         }
-        options.output_compression = Some(compression(args));
+        options.output_compression = Some(compression(args, recipe));
+    }
+    if let Some(folder) = args.output.as_ref().filter(|_| recipe.is_partitioned()) {
+        options.partitions.max_name_bytes = folder::MAX_NAME_BYTES;
+        options.partitions.listed_bytes += folder.as_os_str().len();
     }
     options.told = args.dialect.over(options.told);
     options.header_delimiter = args.dialect.header_delimiter();
@@ -266,10 +284,11 @@ fn options(args: &Args, recipe: &Recipe) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-/// The output's compression: what was asked for, else by the name's suffix. Without an output there is nothing to
+/// The output's compression: what was asked for, else by the file's suffix. Without an output there is nothing to
 /// spend time on compressing.
-fn compression(args: &Args) -> Compression {
-    let suffix = args.output.as_ref().and_then(|path| path.extension()?.to_str());
+fn compression(args: &Args, recipe: &Recipe) -> Compression {
+    let file = args.output.as_ref().filter(|_| !recipe.is_partitioned());
+    let suffix = file.and_then(|path| path.extension()?.to_str());
     match (args.output_compression, suffix.map(str::to_ascii_lowercase).as_deref()) {
         (Some(OutputCompression::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
         (Some(OutputCompression::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
@@ -282,28 +301,19 @@ fn processed(
     source: &Source,
     recipe: &Loaded,
     summary: &Summary,
-    (size, checksum): (u64, String),
+    outputs: Vec<Output>,
     started_at: Timestamp,
 ) -> Receipt {
     let place = |path: &Path| ("local".to_owned(), path.display().to_string());
-    let outputs = args.output.as_deref().map(place).map(|(bucket, key)| Output {
-        bucket,
-        key,
-        etag: checksum.clone(),
-        size,
-        checksum_crc64nvme: checksum,
-        parts: 0,
-    });
     let rejects = args.rejects.as_deref().map(place);
     let rejects =
         rejects.or_else(|| (summary.counts.rows_rejected > 0).then(|| ("local".into(), String::new())));
     let rejects = rejects.filter(|_| summary.counts.rows_rejected > 0);
-    let outputs = outputs.into_iter().collect();
     receipt::processed(source, &recipe.reference, summary, outputs, rejects, started_at)
 }
 
 /// What happened, for people.
-fn describe(args: &Args, receipt: &Receipt) -> String {
+fn describe(args: &Args, receipt: &Receipt, written: &Written) -> String {
     let name =
         if is_dash(Some(&args.input)) { "standard input".into() } else { args.input.display().to_string() };
     if let Some(Failure { code, message, line, byte_offset }) = &receipt.error {
@@ -312,9 +322,16 @@ fn describe(args: &Args, receipt: &Receipt) -> String {
         return format!("{name}{line}{byte}: {message} [{code}]");
     }
     let counts = receipt.counts;
+    let many = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let places = written.partitioned.map(|(objects, partitions)| {
+        format!(" in {} of {}", many(objects, "object"), many(partitions, "partition"))
+    });
     let mut text = format!(
-        "{name}: {} rows in, {} out, {} rejected",
-        counts.rows_in, counts.rows_out, counts.rows_rejected
+        "{name}: {} rows in, {} out{}, {} rejected",
+        counts.rows_in,
+        counts.rows_out,
+        places.unwrap_or_default(),
+        counts.rows_rejected
     );
     if counts.rows_filtered > 0 {
         text = format!("{text}, {} filtered", counts.rows_filtered);
@@ -370,7 +387,7 @@ mod tests {
             ("a.csv -o b.csv.zst", Compression::Zstd),
             ("a.csv -o b.gz --output-compression zstd", Compression::Zstd),
         ] {
-            assert_eq!(compression(&args(line)), expected, "{line}");
+            assert_eq!(compression(&args(line), &Recipe::default()), expected, "{line}");
         }
     }
 

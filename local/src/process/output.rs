@@ -1,7 +1,8 @@
 //! Where bytes go on this machine: a file that appears whole or not at all, standard output, or nowhere.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -9,7 +10,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use engine::Sink;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::sync::mpsc;
 
 /// Chunks on their way to the disk.
@@ -25,16 +26,11 @@ pub(super) struct Target {
 /// A thread that writes, so that writing and parsing use two cores and a full pipe never keeps Ctrl-C waiting.
 struct Writer {
     chunks: mpsc::Sender<Bytes>,
-    thread: JoinHandle<io::Result<Sent>>,
+    thread: JoinHandle<io::Result<()>>,
+    /// The file that is not visible under its name yet; nothing where what is written can't be taken back. Not the thread's:
+    /// whoever breaks the run off does not wait for that, and would leave the file behind.
+    temporary: Option<NamedTempFile>,
     path: PathBuf,
-}
-
-/// Where the bytes lie once all are written.
-enum Sent {
-    /// In a file that is not visible under its name yet.
-    Temporary(NamedTempFile),
-    /// Where they were to go, and can't be taken back from.
-    Gone,
 }
 
 impl Target {
@@ -56,14 +52,12 @@ impl Target {
 
     /// Waits until all is written, and makes it visible.
     pub(super) async fn commit(&mut self) -> anyhow::Result<()> {
-        let Some(Writer { chunks, thread, path }) = self.writer.take() else { return Ok(()) };
+        let Some(Writer { chunks, thread, temporary, path }) = self.writer.take() else { return Ok(()) };
         drop(chunks);
         let sent = tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the writer")?;
         let sent = sent.map_err(|_panic| anyhow::anyhow!("the thread that writes died"))?;
-        match sent.with_context(|| format!("write {}", name(&path)))? {
-            Sent::Gone => Ok(()),
-            Sent::Temporary(file) => persist(file, &path),
-        }
+        sent.with_context(|| format!("write {}", name(&path)))?;
+        temporary.map_or(Ok(()), |file| persist(file, &path))
     }
 }
 
@@ -71,16 +65,16 @@ impl Writer {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let path = &*behind_links(path);
         let what = || format!("create {}", path.display());
-        let mut sent = Sent::Gone;
+        let mut temporary = None;
         let mut file: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             // A device or a pipe is written to, never replaced.
             Box::new(File::options().write(true).open(path).with_context(what)?)
         } else {
-            let temporary = temporary_beside(path)?;
-            let file = temporary.reopen().with_context(what)?;
-            sent = Sent::Temporary(temporary);
+            let hidden = temporary_beside(path)?;
+            let file = hidden.reopen().with_context(what)?;
+            temporary = Some(hidden);
             Box::new(file)
         };
         let (chunks, mut received) = mpsc::channel::<Bytes>(CHUNKS_BEHIND);
@@ -88,10 +82,9 @@ impl Writer {
             while let Some(chunk) = received.blocking_recv() {
                 file.write_all(&chunk)?;
             }
-            file.flush()?;
-            Ok(sent)
+            file.flush()
         });
-        Ok(Self { chunks, thread, path: path.to_owned() })
+        Ok(Self { chunks, thread, temporary, path: path.to_owned() })
     }
 }
 
@@ -115,7 +108,7 @@ impl Sink for Target {
 /// Writes a small file whole or not at all.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        return std::fs::write(path, content).with_context(|| format!("write {}", path.display()));
+        return fs::write(path, content).with_context(|| format!("write {}", path.display()));
     }
     let path = &*behind_links(path);
     let mut file = temporary_beside(path)?;
@@ -125,21 +118,29 @@ pub(super) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 /// A file that can become `path` by a rename, with the permissions of the file that it will replace.
 fn temporary_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
+    create_beside(path, 0o666, |builder, folder| builder.tempfile_in(folder))
+}
+
+/// A folder that can become `path` by a rename, with the permissions of the empty one that it will replace.
+pub(super) fn temporary_folder_beside(path: &Path) -> anyhow::Result<TempDir> {
+    create_beside(path, 0o777, |builder, folder| builder.tempdir_in(folder))
+}
+
+fn create_beside<T: AsRef<Path>>(
+    path: &Path,
+    mode: u32,
+    create: impl FnOnce(&mut tempfile::Builder<'_, '_>, &Path) -> io::Result<T>,
+) -> anyhow::Result<T> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     anyhow::ensure!(folder.is_dir(), "create {}: there is no folder {}", path.display(), folder.display());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".penstock-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // As any new file: the umask takes what it takes.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let created = builder.tempfile_in(folder).and_then(|file| {
+    // As any new one: the umask takes what it takes.
+    builder.prefix(".penstock-").permissions(Permissions::from_mode(mode));
+    let created = create(&mut builder, folder).and_then(|created| {
         if let Ok(replaced) = path.metadata() {
-            file.as_file().set_permissions(replaced.permissions())?;
+            fs::set_permissions(created.as_ref(), replaced.permissions())?;
         }
-        Ok(file)
+        Ok(created)
     });
     // Without the temporary name, which means nothing to anyone.
     created
@@ -152,8 +153,8 @@ fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard output".into() } else { path.display().to_string() }
 }
 
-/// The file that a link leads to: it is replaced, not the link.
-fn behind_links(path: &Path) -> PathBuf {
+/// What a link leads to: that is replaced, not the link.
+pub(super) fn behind_links(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_missing| path.to_owned())
 }
 

@@ -73,7 +73,7 @@ schema:
 # derive: [{ name: total, value: price * quantity }]
 # filter: total > 0.0
 # mask: { email: hash }
-# output: { format: ndjson, compression: gzip }
+# output: { format: ndjson, compression: gzip, partition_by: [country] }
 ",
     );
     text

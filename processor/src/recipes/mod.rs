@@ -107,6 +107,17 @@ impl Recipes {
         Self { current: RwLock::new(Arc::new(set)), published: None }
     }
 
+    /// One recipe for every key.
+    ///
+    /// # Errors
+    ///
+    /// One that masks by a key, without a key.
+    pub fn of_one(recipe: Loaded, has_mask_key: bool) -> Result<Self, RecipesError> {
+        let set = RecipeSet::of_one(recipe);
+        set.check_key(has_mask_key)?;
+        Ok(Self::fixed(set))
+    }
+
     /// The recipes that lie in this place.
     ///
     /// # Errors

@@ -80,6 +80,12 @@ impl RecipeSet {
         Ok(Self { recipes, choice, default: Arc::default() })
     }
 
+    /// This recipe for every key, whatever it says of keys.
+    pub fn of_one(recipe: Loaded) -> Self {
+        let recipe = Arc::new(recipe);
+        Self { recipes: vec![Arc::clone(&recipe)], choice: None, default: recipe }
+    }
+
     /// The recipes of a folder.
     ///
     /// # Errors

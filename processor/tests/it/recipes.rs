@@ -1,21 +1,23 @@
 //! Recipes: the documents', the examples, and those that the function reads.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use common::config::{ProcessorConfig, RecipesPlace};
-use common::contract::{ObjectRef, Status, hex};
+use common::contract::{ObjectRef, Status, hex, partition_key, partition_prefix};
 use common::secrets::MemorySecrets;
 use common::store::{Condition, Fault, FaultyStore, NewObject, Operation, Payload, Store as _};
-use engine::recipe::{FormatWord, MaskKey};
-use engine::{Compression, Options};
+use engine::recipe::{FormatWord, MaskKey, Piece, suffix};
+use engine::{Compression, Options, Sink};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use processor::recipes::{
     POINTER, Pointer, PublishedFile, Push, RecipeSet, Recipes, RecipesError, load, load_file, object_name,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::world::{OUT, World};
+use crate::world::{OUT, World, gunzip};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -25,14 +27,62 @@ fn key() -> MaskKey {
     MaskKey::new(b"sixteen bytes or more").unwrap()
 }
 
-/// What a recipe makes of a text: the output, as its reader shows it where it is Parquet, and a line for each rejected row.
+/// An output in one piece, and the objects of one that is partitioned: each one's name, how it is compressed and its bytes, by their numbers.
+#[derive(Default)]
+struct Made {
+    one: Vec<u8>,
+    objects: Vec<(String, Compression, Vec<u8>)>,
+    format: FormatWord,
+}
+
+impl Sink for Made {
+    async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.one.write(chunk).await
+    }
+
+    async fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
+        let at = piece.object as usize;
+        if at == self.objects.len() {
+            // As in its key, but for an id that would be another each time.
+            let key = partition_key(
+                "",
+                &piece.path,
+                "<event id>",
+                piece.sequence,
+                &suffix(self.format, piece.compression),
+            );
+            let name = key.strip_prefix(&partition_prefix("")).unwrap().to_owned();
+            self.objects.push((name, piece.compression, Vec::new()));
+        }
+        self.objects[at].2.extend(piece.chunks.concat());
+        Ok(())
+    }
+}
+
+/// Bytes as a reader shows them.
+fn shown(bytes: Vec<u8>, format: FormatWord) -> String {
+    if format != FormatWord::Parquet {
+        return String::from_utf8(bytes).unwrap();
+    }
+    let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+    let mut shown = String::new();
+    for row in file.get_row_iter(None).unwrap() {
+        writeln!(shown, "{}", row.unwrap()).unwrap();
+    }
+    shown
+}
+
+/// What a recipe makes of a text: the output, as its reader shows it where it is Parquet, of one that is partitioned each
+/// object below its name; and a line for each rejected row.
 async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String) {
     let mut options = Options::default();
     recipe.apply(&mut options);
-    options.output_compression = Some(Compression::None);
+    let is_partitioned = recipe.is_partitioned();
+    options.output_compression =
+        options.output_compression.filter(|_| is_partitioned).or(Some(Compression::None));
     options.mask_key = Some(key());
-    let input = futures::stream::iter([Ok(bytes::Bytes::copy_from_slice(input))]);
-    let (mut output, mut rejects) = (Vec::new(), Vec::new());
+    let input = futures::stream::iter([Ok(Bytes::copy_from_slice(input))]);
+    let (mut output, mut rejects) = (Made { format: recipe.format, ..Made::default() }, Vec::new());
     engine::run(input, &mut output, &mut rejects, &options).await.unwrap();
     let told = |line: &[u8]| {
         let reject: serde_json::Value = serde_json::from_slice(line).unwrap();
@@ -40,18 +90,13 @@ async fn made(recipe: &engine::recipe::Recipe, input: &[u8]) -> (String, String)
         format!("line {}{column}: {}\n", reject["line"], reject["reason"].as_str().unwrap())
     };
     let rejected = rejects.split_inclusive(|byte| *byte == b'\n').map(told).collect();
-    let output = match recipe.format {
-        FormatWord::Parquet => {
-            let file = SerializedFileReader::new(bytes::Bytes::from(output)).unwrap();
-            let mut shown = String::new();
-            for row in file.get_row_iter(None).unwrap() {
-                writeln!(shown, "{}", row.unwrap()).unwrap();
-            }
-            shown
-        }
-        _ => String::from_utf8(output).unwrap(),
-    };
-    (output, rejected)
+    let Made { one, objects, format } = output;
+    let mut text = if is_partitioned { String::new() } else { shown(one, format) };
+    for (name, compression, bytes) in objects {
+        let bytes = if compression == Compression::Gzip { gunzip(&bytes) } else { bytes };
+        writeln!(text, "{name}:\n{}", shown(bytes, format).trim_end()).unwrap();
+    }
+    (text, rejected)
 }
 
 /// The fenced blocks of a document: what is said behind the fence, and the text.

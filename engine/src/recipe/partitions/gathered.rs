@@ -59,15 +59,17 @@ impl Gathered {
         {
             self.pack(codec)?;
         }
-        match &mut self.rows {
-            Rows::Text { text, .. } => text.extend_from_slice(row),
-            Rows::Parquet(file) => {
-                if let Some(bytes) = file.advance()? {
-                    file.shrink();
-                    self.append([bytes].into_iter());
+        let bytes = match &mut self.rows {
+            Rows::Text { text, .. } => {
+                if text.is_empty() {
+                    text.reserve(LEAST_CAPACITY);
                 }
+                text.extend_from_slice(row);
+                None
             }
-        }
+            Rows::Parquet(file) => file.advance()?,
+        };
+        self.append(bytes.into_iter());
         Ok(())
     }
 
@@ -86,13 +88,13 @@ impl Gathered {
                     let packed = codec.pack(text, &dictionary).map_err(EngineError::Output)?;
                     joint.add(&packed);
                     let begin = joint.begin();
-                    text.clear();
+                    // Its room would be held, too, by partitions whose rows may never come again.
+                    *text = BytesMut::new();
                     self.append(begin.into_iter().chain([packed.bytes]));
                 }
             },
             Rows::Parquet(file) => {
                 let bytes = file.flush()?;
-                file.shrink();
                 self.append(bytes.into_iter());
             }
         }
@@ -132,6 +134,7 @@ impl Gathered {
     /// Bytes of memory, as far as they are known to every build of this program: objects end by them.
     pub(super) fn held(&self) -> usize {
         let rows = match &self.rows {
+            Rows::Text { text, joint, .. } if text.is_empty() => joint.held(),
             // Its room doubles.
             Rows::Text { text, joint, .. } => {
                 text.len().max(LEAST_CAPACITY).next_power_of_two() + joint.held()

@@ -34,6 +34,8 @@ pub struct PartitionLimits {
     pub max_pieces: u32,
     /// Bytes of a path, such as `country=DE/year=2026`.
     pub max_path_bytes: usize,
+    /// Bytes of a part of it, such as `country=DE`: where they become folders' names, those have their limit.
+    pub max_name_bytes: usize,
     /// The most bytes of a list of all objects, each of which takes those of its path and `listed_bytes` more.
     pub max_list_bytes: usize,
     /// What an object takes in that list beside its path.
@@ -48,6 +50,7 @@ impl Default for PartitionLimits {
             least_piece_bytes: 5 * 1024 * 1024,
             max_pieces: 5000,
             max_path_bytes: 800,
+            max_name_bytes: usize::MAX,
             max_list_bytes: 2 * 1024 * 1024,
             listed_bytes: 200,
         }
@@ -154,9 +157,11 @@ impl Partitions {
         }
     }
 
-    /// The longest path that there may be, in bytes.
-    pub(super) fn max_path_bytes(&self) -> usize {
-        self.limits.max_path_bytes
+    /// Whether there may be a path as long as this one, and names as long as those in it.
+    pub(super) fn has_room(&self, path: &str) -> bool {
+        let PartitionLimits { max_path_bytes, max_name_bytes, .. } = self.limits;
+        path.len() <= max_path_bytes
+            && (path.len() <= max_name_bytes || path.split('/').all(|name| name.len() <= max_name_bytes))
     }
 
     /// The partition of a path, which has room for a row then.
