@@ -83,7 +83,7 @@ deny:
         || echo "advisories: their database can't be reached from here; not checked"
 
 # What would be deployed: golden templates, our rules, cfn-lint; and hadolint on the Dockerfile
-check-template: node-modules python-tools
+check-template: node-modules python-tools penstock
     python3 local/check
     {{tools}}/bin/cfn-lint
     {{tools}}/bin/hadolint docker/Dockerfile
@@ -97,11 +97,11 @@ pages *ARGS:
     python3 local/pages {{ARGS}}
 
 # Packages the golden templates anew, after a change to serverless.yml or deploy/
-template-update: node-modules
+template-update: node-modules penstock
     python3 local/check update
 
 # Over a hundred faults put into serverless.yml and deploy/, one at a time: each has to be caught
-mutations: node-modules python-tools
+mutations: node-modules python-tools penstock
     python3 local/check mutations
 
 # All that can be proven of a deployment without an AWS account
@@ -151,6 +151,12 @@ nightly: (bench "--full") (fuzz "1800") image-tools
     cargo bench -p engine
     {{images}}/bin/python docker/images check --arch {{ if arch() == "aarch64" { "x86_64" } else { "arm64" } }}
     {{images}}/bin/python docker/images check --inside
+    {{images}}/bin/python docker/images check --features processor/parquet
+
+# Packaging checks the recipes by it.
+[private]
+penstock:
+    cargo build --workspace --bin penstock
 
 [private]
 node-modules:

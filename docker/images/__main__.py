@@ -27,6 +27,7 @@ examples:
   just images --base public.ecr.aws/lambda/provided@sha256:<digest>
   just images --push <account>.dkr.ecr.<region>.amazonaws.com/<repository>
   just check-images                                  check, then mutate
+  just check-images --features processor/parquet     with recipes that write Parquet
   just check-images --arch arm64                     on x86-64 by qemu-user-static
 
 --push prints the parameters for `osls deploy`. Log in to the registry with the engine's own `login` before.
@@ -59,14 +60,14 @@ def arguments() -> argparse.Namespace:
         command.add_argument(
             "--arch", choices=ARCHITECTURES, default=default, help=f"architecture of the functions (default: {default})"
         )
+        command.add_argument(
+            "--features",
+            default="",
+            help="cargo features of the functions: processor/parquet for recipes that write Parquet",
+        )
     build.add_argument("--engine", choices=NAMES, help="what builds (default: the first of these that works)")
     build.add_argument(
         "--base", metavar="IMAGE", help="base image instead of the Dockerfile's, by digest for a release"
-    )
-    build.add_argument(
-        "--features",
-        default="",
-        help="cargo features of the functions: processor/parquet for recipes that write Parquet",
     )
     build.add_argument(
         "--push", metavar="REPOSITORY", help="push both to this repository, tagged by function and revision"
@@ -104,8 +105,8 @@ def main() -> None:
 
     arch = ARCHITECTURES[given.arch]
     if given.command == "check":
-        return check.check(arch, given.inside, say)
-    with check.harness(arch) as the:
+        return check.check(arch, given.features, given.inside, say)
+    with check.harness(arch, given.features) as the:
         return mutations.run(the, say)
 
 

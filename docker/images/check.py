@@ -46,10 +46,10 @@ class Harness:
 
 
 @contextlib.contextmanager
-def harness(arch: Arch) -> Iterator[Harness]:
+def harness(arch: Arch, features: str = "") -> Iterator[Harness]:
     """What images are built and judged with. What Docker or podman keep on this machine is not touched."""
     debian.require(arch)
-    context = binaries.build(arch)
+    context = binaries.build(arch, features)
     # Not under target/: a working container's mount would be in the way of whoever removes that.
     with tempfile.TemporaryDirectory(prefix="penstock-images-") as folder:
         buildah = ["buildah", "--root", f"{folder}/storage", "--runroot", f"{folder}/run"]
@@ -62,10 +62,11 @@ def harness(arch: Arch) -> Iterator[Harness]:
             yield Harness(buildah, engine, registry, context, registry.image("base", "check"))
 
 
-def check(arch: Arch, inside: bool, say: Callable[[str], None]) -> None:
+def check(arch: Arch, features: str, inside: bool, say: Callable[[str], None]) -> None:
     """Builds both images and says what was found; raises what is wrong."""
-    with harness(arch) as the:
-        digests = {function: _built_twice(the, function, inside, say) for function in FUNCTIONS}
+    with harness(arch, features) as the:
+        inside_with = features if inside else None
+        digests = {function: _built_twice(the, function, inside_with, say) for function in FUNCTIONS}
         images = {function: the.registry.image(function, digest) for function, digest in digests.items()}
         wrong = []
         for function, image in images.items():
@@ -79,20 +80,21 @@ def check(arch: Arch, inside: bool, say: Callable[[str], None]) -> None:
             raise Failed("\n".join(wrong))
         roots = {function: _pulled(the, function, digest) for function, digest in digests.items()}
         say("pulled from the registry, the digests are the same")
-        entry = pipeline.drive(images, roots)
-        say(f"S3 event → processor → SNS → SQS → consumer: {entry['status']}, {entry['rows_in']} rows in")
+        for line in pipeline.drive(images, roots, writes_parquet="processor/parquet" in features):
+            say(line)
         # Emulated, it would say nothing.
         for function in FUNCTIONS if arch == ARCHITECTURES[HOST] else ():
             _cold_start(function, images[function], roots[function], say)
 
 
-def _built_twice(the: Harness, function: str, inside: bool, say: Callable[[str], None]) -> str:
-    """Builds an image, and again without what is cached: the digests must be the same."""
-    if inside:
+def _built_twice(the: Harness, function: str, inside_with: str | None, say: Callable[[str], None]) -> str:
+    """Builds an image, and again without what is cached: the digests must be the same. Or compiles in it, with features."""
+    if inside_with is not None:
         say(f"{function}: compiling in the image")
         volumes = standin.rust_base(the.buildah, the.context.arch)
         whole = replace(the, context=replace(the.context, folder=ROOT))
-        whole.engine.build(whole.context, function, function, {"BINARIES": "build"}, options=volumes)
+        arguments = {"BINARIES": "build", "FEATURES": inside_with}
+        whole.engine.build(whole.context, function, function, arguments, options=volumes)
         return the.push(function)
     first = the.build(function, function)
     second = the.build(function, f"{function}-again", "--no-cache")

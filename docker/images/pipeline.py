@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import botocore.session
 from botocore.config import Config
@@ -18,6 +20,10 @@ from registry import Image
 
 SAMPLE = ROOT / "local" / "samples" / "dirty-penguins.csv"
 KEY = "orders/dirty penguins.csv"
+COLUMNS_KEY = "columns/dirty penguins.csv"
+RECIPE = "match: columns/**\noutput: { format: parquet }\n"
+# Where it is wrong, and what to do, for a function that was built without Parquet.
+REFUSAL = "columns.yml:2:19: this build of Penstock writes no Parquet: build it with the cargo feature `parquet`"
 LAUNCH = ROOT / "local" / "src" / "stack" / "launch.py"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
@@ -69,11 +75,30 @@ class Account:
             raise Failed(f"no message came to {queue}")
         return found["Messages"][0]
 
-    def notice(self) -> dict[str, Any]:
-        """S3's event; the first that it sends only says that it will send some."""
-        while "Records" not in (event := json.loads(self.message(self.notices)["Body"])):
+    def published(self, event_id: str) -> dict[str, Any]:
+        """The message of that event."""
+        while event_id not in (message := self.message(self.events))["Body"]:
             pass
-        return event
+        return message
+
+    def put(self, key: str, content: bytes) -> dict[str, Any]:
+        """Puts a file, for S3's event of it; the first that S3 sends only says that it will send some."""
+        self.s3.put_object(Bucket="checked-input", Key=key, Body=content)
+        while True:
+            event = json.loads(self.message(self.notices)["Body"])
+            for record in event.get("Records", []):
+                if unquote_plus(record["s3"]["object"]["key"]) == key:
+                    return event
+
+    def publish(self, name: str, recipe: str) -> str:
+        """Brings a recipe into force; what RECIPES is then."""
+        text = recipe.encode()
+        sha256 = hashlib.sha256(text).hexdigest()
+        pointer = json.dumps({"files": [{"name": name, "sha256": sha256}]}).encode()
+        self.s3.create_bucket(Bucket="checked-recipes")
+        for key, content in ((f"live/{sha256}/{name}", text), ("live/current.json", pointer)):
+            self.s3.put_object(Bucket="checked-recipes", Key=key, Body=content)
+        return "s3://checked-recipes/live"
 
     def read(self, key: str) -> bytes:
         try:
@@ -98,30 +123,57 @@ def sqs_event(message: dict[str, Any]) -> dict[str, Any]:
     return {"Records": [record]}
 
 
-def drive(images: dict[str, Image], roots: dict[str, Path]) -> dict[str, Any]:
-    """Sends a file through both images, and returns the catalogue's entry of it.
+def drive(images: dict[str, Image], roots: dict[str, Path], writes_parquet: bool) -> Iterator[str]:
+    """Sends files through both images; what was found, a line each.
 
-    What it must have left behind is compared with the sample.
+    What the first must have left behind is compared with the sample. A recipe for Parquet does its work where the image
+    was built for it; elsewhere the function refuses to start, and says why.
     """
     with loopback.server("MiniStack", "/_ministack/health", _ministack) as address:
         account = Account(f"http://{address}")
         source = SAMPLE.read_bytes()
-        account.s3.put_object(Bucket="checked-input", Key=KEY, Body=source)
-        given = account.environment | {"TOPIC_ARN": account.topic}
-        with _started("processor", images, roots, given) as processor:
-            processor.invoke(account.notice())
-        receipt = json.loads(account.read(f"receipts/{KEY}.json"))
+        receipt, entry = _through(account, images, roots, KEY, source, {})
         _compare(account, source, receipt)
-        given = account.environment | {"DLQ_URL": account.dead_letters}
-        with _started("consumer", images, roots, given) as consumer:
-            answer = consumer.invoke(sqs_event(account.message(account.events)))
-        if answer != {"batchItemFailures": []}:
-            raise Failed(f"the consumer did not take the message: {answer}")
-        day = receipt["timing"]["finished_at"][:10]
-        entry = json.loads(account.read(f"catalog/dt={day}/{receipt['event_id']}.json"))
-        if (entry["event_id"], entry["status"]) != (receipt["event_id"], "processed"):
-            raise Failed(f"the catalogue's entry is of another file: {entry}")
-        return entry
+        yield f"S3 event → processor → SNS → SQS → consumer: {entry['status']}, {entry['rows_in']} rows in"
+
+        recipes = {"RECIPES": account.publish("columns.yml", RECIPE)}
+        if writes_parquet:
+            columns, entry = _through(account, images, roots, COLUMNS_KEY, source, recipes)
+            _compare_parquet(account, receipt, columns)
+            yield f"the same by a recipe, as Parquet: {entry['status']}, {entry['rows_in']} rows in"
+            return
+        try:
+            with _started("processor", images, roots, account.environment | {"TOPIC_ARN": account.topic} | recipes):
+                raise Failed("the processor starts with a recipe for Parquet, for which it was not built")
+        except Failed as refused:
+            if REFUSAL not in str(refused):
+                raise
+        yield "the processor refuses to start with a recipe for Parquet, for which it was not built"
+
+
+def _through(
+    account: Account,
+    images: dict[str, Image],
+    roots: dict[str, Path],
+    key: str,
+    source: bytes,
+    environment: dict[str, str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sends a file through both images: its receipt, and the catalogue's entry of it."""
+    given = account.environment | {"TOPIC_ARN": account.topic} | environment
+    with _started("processor", images, roots, given) as processor:
+        processor.invoke(account.put(key, source))
+    receipt = json.loads(account.read(f"receipts/{key}.json"))
+    given = account.environment | {"DLQ_URL": account.dead_letters}
+    with _started("consumer", images, roots, given) as consumer:
+        answer = consumer.invoke(sqs_event(account.published(receipt["event_id"])))
+    if answer != {"batchItemFailures": []}:
+        raise Failed(f"the consumer did not take the message: {answer}")
+    day = receipt["timing"]["finished_at"][:10]
+    entry = json.loads(account.read(f"catalog/dt={day}/{receipt['event_id']}.json"))
+    if (entry["event_id"], entry["status"]) != (receipt["event_id"], "processed"):
+        raise Failed(f"the catalogue's entry is of another file: {entry}")
+    return receipt, entry
 
 
 def _started(name: str, images: dict[str, Image], roots: dict[str, Path], environment: dict[str, str]) -> Any:
@@ -144,3 +196,15 @@ def _compare(account: Account, source: bytes, receipt: dict[str, Any]) -> None:
         raise Failed(f"the receipt counts {receipt['counts']}, the sample has {counts}")
     if len(account.read(receipt["rejects"]["key"]).splitlines()) != counts["rows_rejected"]:
         raise Failed("there is not a reject for each row that is missing")
+
+
+def _compare_parquet(account: Account, csv_receipt: dict[str, Any], receipt: dict[str, Any]) -> None:
+    """What is in Parquet is told by others (`just reference`); here, that it is Parquet, of the same rows."""
+    if receipt["recipe"]["name"] != "columns" or receipt["counts"] != csv_receipt["counts"]:
+        raise Failed(f"by {receipt['recipe']} the rows are {receipt['counts']}, as CSV {csv_receipt['counts']}")
+    [output] = receipt["outputs"]
+    content = account.read(output["key"])
+    if (content[:4], content[-4:]) != (b"PAR1", b"PAR1"):
+        raise Failed(f"{output['key']} is no Parquet: {content[:4]!r} … {content[-4:]!r}")
+    if output["etag"] != hashlib.md5(content).hexdigest():
+        raise Failed(f"the receipt vouches for another output: {output}")

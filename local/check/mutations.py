@@ -41,6 +41,9 @@ class Caught(NamedTuple):
 def put_in(mutant, sources):
     """Makes the fault's edit in a copy of the sources."""
     path = sources / mutant.file
+    if not mutant.below:
+        path.write_text(mutant.new, "utf-8")
+        return
     source = path.read_text("utf-8")
     if source.count(mutant.below) != 1:
         raise Edited(f"{mutant.file} has {source.count(mutant.below)} times {mutant.below!r}, not once")

@@ -16,6 +16,9 @@ ACCOUNT = "123456789012"
 # osls keeps a compiled schema at home: without it a packaging takes three times as long.
 HOME = ROOT / "target" / "osls-home"
 
+# Where `penstock` is that checks the recipes: there are no sources of it beside the copy of serverless.yml.
+BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+
 # Nobody listens there: a call to AWS fails the packaging instead of going out.
 CLOSED = "http://127.0.0.1:9"
 
@@ -33,7 +36,8 @@ def image(region):
 def copy_sources(to):
     """What packaging reads, copied: osls writes beside it, and several can run at once."""
     shutil.copy(ROOT / "serverless.yml", to)
-    shutil.copytree(ROOT / "deploy", Path(to, "deploy"))
+    for folder in ("deploy", "recipes"):
+        shutil.copytree(ROOT / folder, Path(to, folder))
 
 
 def package(stage="dev", region="us-east-1", params=(), edit=None):
@@ -50,7 +54,7 @@ def package(stage="dev", region="us-east-1", params=(), edit=None):
             command += ["--param", param]
         # Neither the caller's AWS configuration nor credentials: packaging must need none.
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{BUILT}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(HOME),
             "AWS_ENDPOINT_URL": CLOSED,
             "AWS_EC2_METADATA_DISABLED": "true",

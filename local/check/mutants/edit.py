@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """One edit: the first `old` below `below` becomes `new`, or is taken out with what is indented under it."""
+    """One edit: the first `old` below `below` becomes `new`, or is taken out with what is indented under it. Without
+    `below`, a file that is added."""
 
     what: str
     file: str

@@ -52,4 +52,13 @@ WHOLE = [
         "a setting that osls does not know", YML, "\n  processor:\n", "memorySize:", "memory:",
         "osls", "unrecognized property 'memory'",
     ),
+    Mutant(
+        "a recipe that is wrong", "recipes/feed.yml", "", "", "match: feed/**\nselct: [id]\n",
+        "osls", "recipes/feed.yml:2:1: unknown key `selct`: did you mean `select`?",
+    ),
+    Mutant(
+        "a recipe whose schema is wrong", "recipes/feed.yml", "", "",
+        "match: feed/**\nschema:\n  fields:\n    - name: id\n      type: intger\n",
+        "osls", "recipes/feed.yml:5:13: ",
+    ),
 ]  # fmt: skip

@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
         }
         Err(error) => return Err(error.into()),
     };
-    let masking = push.masking().join(", ");
+    let (masking, parquet) = (push.masking().join(", "), push.parquet().join(", "));
     let pushed = Box::pin(unless_interrupted(async {
         let mut sdk = aws::sdk_config().await;
         if let Some(region) = &args.region {
@@ -67,6 +67,11 @@ pub(super) async fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Endi
     });
     if !masking.is_empty() {
         terminal.note(&format!("these mask by a key, which the function must have (maskKeyArn): {masking}"));
+    }
+    if !parquet.is_empty() {
+        terminal.note(&format!(
+            "these write Parquet, for which the image must be built (--features processor/parquet): {parquet}"
+        ));
     }
     Ok(Ending::Done)
 }

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - [`Stack::start`]: the steps, in order.
+//! - [`Stack::start`]: the steps, in order; [`Ground`], where something else has to be there before the template.
 //! - `python`: MiniStack, installed.
 //! - `server`: MiniStack, running, in a process `group` of its own.
 //! - `functions`: the functions, built and zipped.
@@ -33,6 +33,7 @@ pub use python::Pinned;
 pub use server::{ACCOUNT, Detached, REGION};
 pub use template::Dropped;
 
+use functions::Zips;
 use python::MINISTACK;
 use server::{Server, ServerOptions};
 
@@ -69,18 +70,17 @@ impl Default for StackOptions {
     }
 }
 
-/// The system, running. Dropping it ends everything that was started for it.
+/// MiniStack, running, before anything is deployed to it. Dropping it ends it.
 #[derive(Debug)]
-pub struct Stack {
+pub struct Ground {
     server: Server,
     clients: Clients,
-    outputs: Outputs,
-    dropped: Vec<Dropped>,
+    zips: Zips,
 }
 
-impl Stack {
-    /// Installs, builds, starts and deploys what is missing; tells each step on `terminal`.
-    pub async fn start(options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Self> {
+impl Ground {
+    /// Installs, builds and starts what is missing; tells each step on `terminal`.
+    pub async fn prepare(options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Self> {
         let target = workspace::target()?;
         let python = MINISTACK.provide(&target, terminal).await?;
         let zips = functions::pack(terminal).await?;
@@ -93,13 +93,45 @@ impl Stack {
         };
         let server = Server::start(&python, &server).await?;
         let clients = Clients::new(server.endpoint());
+        Ok(Self { server, clients, zips })
+    }
+
+    /// Where MiniStack answers.
+    pub fn endpoint(&self) -> &str {
+        self.server.endpoint()
+    }
+
+    /// Clients that talk to it.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Deploys the template.
+    pub async fn deploy(self, options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Stack> {
+        let Self { server, clients, zips } = self;
         let deployed = Box::pin(deploy::deploy(server.endpoint(), &clients, &zips, options)).await;
         let (outputs, dropped) = deployed.context("deploy the system to MiniStack")?;
         terminal.step(&format!("deployed to {}", server.endpoint()));
         for (because, ids) in template::by_reason(&dropped) {
             terminal.step(&format!("left out, because {because}: {}", ids.join(", ")));
         }
-        Ok(Self { server, clients, outputs, dropped })
+        Ok(Stack { server, clients, outputs, dropped })
+    }
+}
+
+/// The system, running. Dropping it ends everything that was started for it.
+#[derive(Debug)]
+pub struct Stack {
+    server: Server,
+    clients: Clients,
+    outputs: Outputs,
+    dropped: Vec<Dropped>,
+}
+
+impl Stack {
+    /// Installs, builds, starts and deploys what is missing; tells each step on `terminal`.
+    pub async fn start(options: &StackOptions, terminal: &Terminal) -> anyhow::Result<Self> {
+        Ground::prepare(options, terminal).await?.deploy(options, terminal).await
     }
 
     /// Whether MiniStack has not ended by itself.

@@ -87,7 +87,8 @@ fn earlier(mut receipt: Receipt, finished_at: Timestamp) -> Receipt {
 
 /// What the deployed schedule sends to the consumer.
 async fn asked_by_schedule(system: &System) -> anyhow::Result<Value> {
-    let events = aws_sdk_eventbridge::Client::new(&sdk::config(&system.stack));
+    let events =
+        aws_sdk_eventbridge::Client::new(&sdk::config(system.stack.clients(), system.stack.endpoint()));
     let rules = events.list_rules().send().await.context("list the rules")?.rules.unwrap_or_default();
     let scheduled = rules.iter().find(|rule| rule.schedule_expression() == Some(SCHEDULE));
     let name = scheduled.and_then(|rule| rule.name()).with_context(|| format!("no schedule in {rules:?}"))?;

@@ -45,7 +45,7 @@ pub(crate) async fn set_aside_and_replayed(system: Arc<System>) -> anyhow::Resul
 }
 
 /// Waits for the event in the failures queue: the message, and what it says.
-async fn set_aside(system: &System, key: &str) -> anyhow::Result<(Message, Value)> {
+pub(crate) async fn set_aside(system: &System, key: &str) -> anyhow::Result<(Message, Value)> {
     let begun = Instant::now();
     loop {
         for message in system.failures().await? {

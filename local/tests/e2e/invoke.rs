@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::system::System;
 
@@ -24,6 +24,17 @@ pub(crate) async fn role_of(system: &System, function: &str) -> anyhow::Result<S
     let configuration = answer(request).await.with_context(|| format!("look at {function}"))?;
     let role = configuration["Role"].as_str().with_context(|| format!("{function} has no role"))?;
     Ok(role.to_owned())
+}
+
+/// Ends all that runs of a function, as a change of its configuration does: its next event finds a cold start.
+pub(crate) async fn cool(system: &System, function: &str) -> anyhow::Result<()> {
+    let path = format!("{function}/configuration");
+    let get = request(system, http::Method::GET, &path).body(Full::default())?;
+    let configuration = answer(get).await.with_context(|| format!("look at {function}"))?;
+    let same = json!({ "MemorySize": configuration["MemorySize"] }).to_string();
+    let put = request(system, http::Method::PUT, &path).body(Full::new(Bytes::from(same)))?;
+    answer(put).await.with_context(|| format!("configure {function}"))?;
+    Ok(())
 }
 
 /// A request to Lambda, without its SDK, which nothing else here needs.

@@ -18,6 +18,7 @@
 //! - `subscribers`: others who subscribe to the events.
 //! - `told`: whom `notifications.yml` names: a bus, and a webhook; `webhook`: who answers that.
 //! - `digest`: a day's summary, as its schedule asks for it.
+//! - `recipes`: a deployed prefix of recipes, the command that fills it, and what lies there broken.
 //! - `traces`: one file, one trace, through all of it.
 //! - `sdk`: clients of what only some of these ask.
 //! - `roles`: what each function may do, and what it is refused.
@@ -27,6 +28,7 @@ mod failures;
 mod files;
 mod given_up;
 mod invoke;
+mod recipes;
 mod repeats;
 mod roles;
 mod sdk;
@@ -46,17 +48,18 @@ use common::receiver::SpanReceiver;
 use common::trace::{self, Destination};
 use futures::future::BoxFuture;
 use local::interrupt::unless_interrupted;
-use local::stack::{Stack, StackOptions};
+use local::stack::{Ground, StackOptions};
 use local::terminal::Terminal;
 use tokio::task::JoinSet;
 
+use recipes::Pusher;
 use system::System;
 use told::Audience;
 use webhook::Receiver;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 18] = [
+const SCENARIOS: [(&str, Scenario); 19] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -76,10 +79,15 @@ const SCENARIOS: [(&str, Scenario); 18] = [
     ("a_subscriber_gets_what_it_asks_for", |system| Box::pin(subscribers::of_failures(system))),
     ("a_bus_and_a_signed_webhook_are_told_once", |system| Box::pin(told::once(system))),
     ("a_days_digest_is_sent_once", |system| Box::pin(digest::of_a_day(system))),
+    ("recipes_are_pushed_refreshed_and_refused", |system| Box::pin(recipes::pushed(system))),
     ("ten_files_in_one_batch_keep_their_traces", |system| Box::pin(traces::batch(system))),
     ("the_processor_does_what_its_role_says_and_no_more", |system| Box::pin(roles::processor(system))),
     ("the_consumer_does_what_its_role_says_and_no_more", |system| Box::pin(roles::consumer(system))),
 ];
+
+/// What would be in the others' way: one after the other, when all of those are through.
+const ALONE: [(&str, Scenario); 1] =
+    [("a_recipe_broken_by_hand_is_never_in_force", |system| Box::pin(recipes::broken_by_hand(system)))];
 
 /// Redelivery within seconds: five receives of a poisoned message are to take no minute.
 const VISIBILITY_SECONDS: u32 = 2;
@@ -121,22 +129,18 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     let receiver = Receiver::start().await.context("receive webhooks")?;
     options.parameters = told::parameters();
     options.parameters.insert("DigestSchedule".into(), digest::SCHEDULE.into());
-    let stack = Stack::start(&options, terminal).await?;
+    let ground = Ground::prepare(&options, terminal).await?;
+    options.parameters.extend(recipes::parameters(&ground).await.context("make a mask key")?);
+    let stack = ground.deploy(&options, terminal).await?;
+    // The processor reads it when its first event comes.
+    let pusher = Pusher::of(&stack).await.context("bring a recipe into force")?;
     // The consumer reads it when its first message comes.
     let audience = Audience::of(&stack, receiver).await.context("name whom to tell")?;
-    let system = Arc::new(System::new(stack, spans, audience));
+    let system = Arc::new(System::new(stack, spans, audience, pusher));
 
     let mut running = JoinSet::new();
     for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| is_wanted(name)) {
-        let scenario = scenario(Arc::clone(&system));
-        running.spawn(async move {
-            let begun = Instant::now();
-            let result = match tokio::time::timeout(SCENARIO_WITHIN, scenario).await {
-                Ok(result) => result,
-                Err(_) => Err(anyhow::anyhow!("took longer than {} s", SCENARIO_WITHIN.as_secs())),
-            };
-            (name, result, begun.elapsed())
-        });
+        running.spawn(timed(name, scenario(Arc::clone(&system))));
     }
     let mut failed = 0;
     let mut tell = |name: &str, result: anyhow::Result<()>, took: Duration| {
@@ -149,6 +153,10 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     };
     while let Some(ended) = running.join_next().await {
         let (name, result, took) = ended?;
+        tell(name, result, took);
+    }
+    for (name, scenario) in ALONE.into_iter().filter(|(name, _)| is_wanted(name)) {
+        let (name, result, took) = timed(name, scenario(Arc::clone(&system))).await;
         tell(name, result, took);
     }
     // Only now: any scenario may have left something behind.
@@ -168,4 +176,17 @@ async fn run(terminal: &Terminal) -> anyhow::Result<bool> {
     }
     terminal.note(&format!("{} failed", if failed == 0 { "none".into() } else { failed.to_string() }));
     Ok(failed == 0)
+}
+
+/// A scenario's name, what came of it, and how long it took.
+async fn timed(
+    name: &'static str,
+    scenario: BoxFuture<'static, anyhow::Result<()>>,
+) -> (&'static str, anyhow::Result<()>, Duration) {
+    let begun = Instant::now();
+    let result = match tokio::time::timeout(SCENARIO_WITHIN, scenario).await {
+        Ok(result) => result,
+        Err(_) => Err(anyhow::anyhow!("took longer than {} s", SCENARIO_WITHIN.as_secs())),
+    };
+    (name, result, begun.elapsed())
 }

@@ -9,15 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use common::contract::{catalog_key, claim_key, clean_key, receipt_key};
 
 use crate::invoke::role_of;
-use crate::sdk;
 use crate::system::System;
 use crate::told;
+use crate::{recipes, sdk};
 
 /// Of the functions' zips: none of the stack's buckets.
 const OTHER_BUCKET: &str = "penstock-code";
@@ -60,7 +59,7 @@ struct Impostor {
     version_id: Option<String>,
 }
 
-/// The processor reads the input and writes its three prefixes, and that is all.
+/// The processor reads the input, the recipes and the mask key, writes its three prefixes, and that is all.
 pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
     let key = "roles/processor.csv";
     let (receipt, entry) = system.send(key, b"id\n1\n").await?;
@@ -78,6 +77,9 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Put, output, "receipts/roles/put"),
         (Act::Upload, output, "clean/roles/upload"),
         (Act::Upload, output, "rejects/roles/upload"),
+        (Act::Get, recipes::BUCKET, &*recipes::pointer()),
+        (Act::GetAbsent, recipes::BUCKET, &*format!("{}/roles-absent", recipes::PREFIX)),
+        (Act::Reveal, recipes::SECRET_NAME, ""),
         (Act::Delete, output, "clean/roles/put"),
     ];
     let may_not = [
@@ -109,6 +111,10 @@ pub(crate) async fn processor(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Receive, &*outputs.failures_queue_url, ""),
         (Act::Purge, &*outputs.failures_queue_url, ""),
         (Act::Get, told::CONFIG_BUCKET, told::CONFIG_KEY),
+        (Act::Put, recipes::BUCKET, &*recipes::pointer()),
+        (Act::Put, recipes::BUCKET, &*format!("{}/roles-put", recipes::PREFIX)),
+        (Act::Delete, recipes::BUCKET, &*recipes::pointer()),
+        (Act::Get, recipes::BUCKET, recipes::OUTSIDE),
         (Act::Reveal, told::SECRET_NAME, ""),
         (Act::PutEvent, told::BUS, ""),
     ];
@@ -166,6 +172,8 @@ pub(crate) async fn consumer(system: Arc<System>) -> anyhow::Result<()> {
         (Act::Get, told::CONFIG_BUCKET, "another.yml"),
         (Act::List, told::CONFIG_BUCKET, ""),
         (Act::Reveal, told::OTHER_SECRET_NAME, ""),
+        (Act::Get, recipes::BUCKET, &*recipes::pointer()),
+        (Act::Reveal, recipes::SECRET_NAME, ""),
         (Act::PutEvent, told::OTHER_BUS, ""),
         (Act::PutEvent, "default", ""),
     ];
@@ -210,19 +218,8 @@ async fn hold(
 /// The clients that a function's role makes.
 async fn impostor(system: &System, function: &str, version_id: Option<String>) -> anyhow::Result<Impostor> {
     let role = role_of(system, function).await?;
-    let sdk = sdk::config(&system.stack);
-    // The role trusts Lambda alone. MiniStack lets the account's owner assume any.
-    let assume = aws_sdk_sts::Client::new(&sdk).assume_role();
-    let assumed = assume.role_arn(&role).role_session_name("e2e").send().await;
-    let session = assumed.with_context(|| format!("assume {role}"))?.credentials;
-    let session = session.with_context(|| format!("{role} has no credentials"))?;
-    let credentials = Credentials::new(
-        session.access_key_id,
-        session.secret_access_key,
-        Some(session.session_token),
-        None,
-        "role",
-    );
+    let sdk = sdk::config(system.stack.clients(), system.stack.endpoint());
+    let credentials = sdk::assume(&sdk, &role).await?;
     let sdk = sdk::acting_as(&sdk, credentials.clone());
     let s3 = system.stack.clients().s3.config().to_builder().credentials_provider(credentials).build();
     Ok(Impostor {

@@ -79,7 +79,9 @@ pub(crate) async fn subscribe_to(
     let created = create.attributes(QueueAttributeName::Policy, policy.to_string()).send().await?;
     let queue = created.queue_url.context("the queue has no URL")?;
 
-    let subscribe = aws_sdk_sns::Client::new(&sdk::config(&system.stack)).subscribe().topic_arn(topic);
+    let subscribe = aws_sdk_sns::Client::new(&sdk::config(system.stack.clients(), system.stack.endpoint()))
+        .subscribe()
+        .topic_arn(topic);
     let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", raw.to_string());
     let filter = json!({ "type": kinds }).to_string();
     subscribe.attributes("FilterPolicy", filter).send().await.context("subscribe")?;

@@ -20,6 +20,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::recipes::Pusher;
 use crate::told::Audience;
 
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,6 +33,8 @@ pub(crate) struct System {
     pub(crate) spans: SpanReceiver,
     /// Whom the consumer tells beside the alert topic.
     pub(crate) audience: Audience,
+    /// Who brings recipes into force.
+    pub(crate) pusher: Pusher,
     /// What was put, and the trace that it began.
     uploads: Mutex<Vec<(Source, String)>>,
 }
@@ -44,8 +47,8 @@ pub(crate) struct Listed {
 }
 
 impl System {
-    pub(crate) fn new(stack: Stack, spans: SpanReceiver, audience: Audience) -> Self {
-        Self { stack, spans, audience, uploads: Mutex::default() }
+    pub(crate) fn new(stack: Stack, spans: SpanReceiver, audience: Audience, pusher: Pusher) -> Self {
+        Self { stack, spans, audience, pusher, uploads: Mutex::default() }
     }
 
     /// Every file that was put so far, and the trace that it began.

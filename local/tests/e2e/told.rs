@@ -58,7 +58,7 @@ pub(crate) struct Audience {
 impl Audience {
     /// Makes bus, rule, queue and secrets, and the file that names them.
     pub(crate) async fn of(stack: &Stack, receiver: Receiver) -> anyhow::Result<Self> {
-        let sdk = sdk::config(stack);
+        let sdk = sdk::config(stack.clients(), stack.endpoint());
         let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
         for (name, secret) in [(SECRET_NAME, SECRET), (OTHER_SECRET_NAME, OTHER_SECRET)] {
             let create = secrets.create_secret().name(name).secret_string(secret).send().await;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use common::contract::{ObjectRef, hex};
 use common::document;
-use common::store::{ErrorKind, Store};
+use common::store::{Body, ErrorKind, Store, StoreError};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -90,7 +90,7 @@ impl Published {
             prefix: format!("s3://{}/{}", self.bucket, self.prefix),
             what: format!("{} {what}", object.key),
         };
-        let mut body = match store.get(&object, None, None).await {
+        let body = match store.get(&object, None, None).await {
             Ok(body) => body,
             Err(error) if error.kind == ErrorKind::NotFound => return Err(incomplete("is missing")),
             Err(error) => return Err(document::DocumentError::from(error).into()),
@@ -98,13 +98,19 @@ impl Published {
         if body.meta.size > MAX_BYTES {
             return Err(incomplete("is too large"));
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = body.stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(document::DocumentError::from)?);
-        }
+        let bytes = whole(body).await.map_err(document::DocumentError::from)?;
         if hex(&Sha256::digest(&bytes)) != file.sha256 {
             return Err(incomplete("is not what its hash says"));
         }
         String::from_utf8(bytes).map_err(|_not_text| incomplete("is not UTF-8"))
     }
+}
+
+/// All that is read of an object that is known to be small.
+pub(super) async fn whole(mut body: Body) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.stream.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes)
 }

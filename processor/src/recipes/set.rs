@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::glob::Choice;
 use common::yaml::{Document, Fault, Faults};
+use engine::recipe::FormatWord;
 
 use super::load::{NamedText, on_disk};
 use super::{Loaded, RecipesError, load};
@@ -142,6 +143,12 @@ impl RecipeSet {
     pub(super) fn masking(&self) -> impl Iterator<Item = &str> {
         let masking = self.recipes.iter().filter(|loaded| loaded.recipe.needs_mask_key());
         masking.map(|loaded| loaded.reference.name.as_str())
+    }
+
+    /// The names of those that write Parquet.
+    pub(super) fn parquet(&self) -> impl Iterator<Item = &str> {
+        let parquet = self.recipes.iter().filter(|loaded| loaded.recipe.format == FormatWord::Parquet);
+        parquet.map(|loaded| loaded.reference.name.as_str())
     }
 
     /// Their names.

@@ -159,7 +159,7 @@ async fn the_examples_give_what_lies_beside_them() {
 
 #[test]
 fn the_recipes_that_the_image_brings_are_right() {
-    RecipeSet::of_folder(&root().join("recipes")).unwrap();
+    RecipeSet::of_folder(&root().join("recipes")).unwrap_or_else(|error| panic!("{error}"));
 }
 
 pub(crate) fn set(files: &[(&str, &str)]) -> RecipeSet {
@@ -316,6 +316,52 @@ async fn what_is_pushed_is_in_force_with_what_it_names() {
     assert_eq!(world.memory.keys(OUT, "recipes/").iter().filter(|key| key.ends_with("/b.yml")).count(), 1);
 }
 
+/// Whatever somebody else wrote under the prefix, a push puts right: a pointer that can't be read, one that names what is not
+/// there, and a file that is not what its name says.
+#[tokio::test]
+async fn a_push_mends_what_was_written_around_it() {
+    let world = World::direct();
+    let store = &*world.memory;
+    let folder = Folder::of("push-mends", &[("a.yml", "match: a*\nselect: [x]\n")]);
+    let place = RecipesPlace::Published { bucket: OUT.into(), prefix: "recipes/".into() };
+    let pushed = folder.push().unwrap().publish(store, OUT, "recipes/").await.unwrap();
+    let file = object_name(&pushed.pointer.files[0]);
+    for (name, text) in [
+        (POINTER, "{ \"files\": [ oops"),
+        (POINTER, "{ \"files\": [{ \"name\": \"a.yml\", \"sha256\": \"00\" }] }"),
+        (&file, "match: a*\n"),
+        (&file, "match: b*\nselect: [y]\n"),
+    ] {
+        let object = ObjectRef::new(OUT, format!("recipes/{name}"));
+        let new = NewObject { object, content_type: "text/plain", metadata: [].into() };
+        let payload = Payload::new(text.as_bytes().to_vec().into());
+        store.put(&new, payload, &Condition::Always).await.unwrap();
+        assert!(Recipes::open(&place, store, false).await.is_err(), "a cold start refuses {text}");
+
+        let mended = folder.push().unwrap().publish(store, OUT, "recipes/").await.unwrap();
+        assert_eq!(
+            (&mended.pointer, &*mended.changed),
+            (&pushed.pointer, &["a.yml".to_owned()][..]),
+            "{text}"
+        );
+        let recipes = Recipes::open(&place, store, false).await.unwrap();
+        assert_eq!(recipes.choose("a1").reference.name, "a", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_push_needs_of_the_function_is_told() {
+    let folder = Folder::of(
+        "push-needs",
+        &[
+            ("a.yml", "match: a*\noutput: { format: parquet }\n"),
+            ("b.yml", "match: b*\nmask: { x: tokenise }\n"),
+        ],
+    );
+    let push = folder.push().unwrap();
+    assert_eq!((push.parquet(), push.masking()), (&["a".to_owned()][..], &["b".to_owned()][..]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
     let wrong = Folder::of(
@@ -337,6 +383,25 @@ async fn nothing_wrong_is_pushed_and_nobody_is_overwritten() {
     assert!(
         matches!(Push::of_files(&paths), Err(RecipesError::Unpublishable(what)) if what.contains("s.json"))
     );
+
+    // The processor tells recipes from what they name by their suffixes.
+    let schema = r#"{ "fields": [{ "name": "a" }] }"#;
+    let suffixes = Folder::of(
+        "push-suffixes",
+        &[
+            ("a.yml", "match: a*\nschema: s.yaml\n"),
+            ("s.yaml", schema),
+            ("b.json", "{ \"match\": \"b*\", \"schema\": \"s.json\" }"),
+            ("s.json", schema),
+        ],
+    );
+    for (name, why) in [("a.yml", "s.yaml is a schema"), ("b.json", "b.json is a recipe")] {
+        let refused = Push::of_files(&[suffixes.0.join(name)]);
+        assert!(
+            matches!(&refused, Err(RecipesError::Unpublishable(what)) if what.contains(why)),
+            "{refused:?}"
+        );
+    }
 
     // Somebody else's pointer comes between the look at it and the write.
     let world = World::direct();
