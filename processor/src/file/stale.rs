@@ -24,7 +24,8 @@ impl File<'_> {
     /// failed: what an earlier one made may be all that there is. That something could not be removed is only logged: no
     /// receipt names it.
     pub(super) async fn tidy_up(&self, replaced: Option<&Receipt>, places: &Places) {
-        if replaced.is_none_or(|replaced| replaced.outputs.is_empty()) && places.partition_room.is_none() {
+        let mut named = replaced.iter().flat_map(|replaced| &replaced.outputs);
+        if places.partition_room.is_none() && named.all(|output| output.key == places.clean.key) {
             return;
         }
         tokio::select! {
@@ -56,7 +57,7 @@ impl File<'_> {
         let named = current.iter().flat_map(|receipt| &receipt.outputs);
         let live: HashSet<&str> = named.map(|output| output.key.as_str()).collect();
         let mut removed = 0;
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = replaced.filter(|_| !is_failure) {
             let keys = replaced.outputs.iter().map(|output| output.key.clone());
             let keys = keys.filter(|key| !live.contains(key.as_str()));
             removed += self.remove(keys, |found| self.may_go(found, Some(replaced)), places).await;
