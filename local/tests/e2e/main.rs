@@ -59,7 +59,7 @@ use webhook::Receiver;
 
 type Scenario = fn(Arc<System>) -> BoxFuture<'static, anyhow::Result<()>>;
 
-const SCENARIOS: [(&str, Scenario); 19] = [
+const SCENARIOS: [(&str, Scenario); 20] = [
     ("every_sample_comes_to_what_is_expected", |system| Box::pin(files::samples(system))),
     ("keys_of_every_kind_are_kept", |system| Box::pin(files::keys(system))),
     ("a_repeated_event_changes_nothing", |system| Box::pin(repeats::repeated(system))),
@@ -80,6 +80,7 @@ const SCENARIOS: [(&str, Scenario); 19] = [
     ("a_bus_and_a_signed_webhook_are_told_once", |system| Box::pin(told::once(system))),
     ("a_days_digest_is_sent_once", |system| Box::pin(digest::of_a_day(system))),
     ("recipes_are_pushed_refreshed_and_refused", |system| Box::pin(recipes::pushed(system))),
+    ("a_partitioned_file_is_replaced_whole", |system| Box::pin(recipes::partitioned(system))),
     ("ten_files_in_one_batch_keep_their_traces", |system| Box::pin(traces::batch(system))),
     ("the_processor_does_what_its_role_says_and_no_more", |system| Box::pin(roles::processor(system))),
     ("the_consumer_does_what_its_role_says_and_no_more", |system| Box::pin(roles::consumer(system))),

@@ -1,7 +1,7 @@
 //! Recipes under a prefix: pushed by the command itself, with the rights that docs/recipes.md names and no other; and what
 //! somebody else wrote there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ const FILE: &str = "feed.yml";
 const FIRST: &str = "match: recipes/**\nheader_lines: 1\nmask: { said: hash }\n";
 const SECOND: &str = "match: recipes/**\nheader_lines: 1\nselect: [said]\nmask: { said: { truncate: 2 } }\n";
 const BROKEN: &str = "match: recipes/**\nheader_lines: 1\nselct: [said]\n";
+/// Beside each of them, and always the same.
+const PARTITIONED: &str = "match: partitions/**\nheader_lines: 1\noutput: { partition_by: [country] }\n";
 /// What is wrong with it, where, and what to do.
 const FAULT: &str = "feed.yml:3:1: unknown key `selct`: did you mean `select`?";
 
@@ -92,8 +94,8 @@ impl Pusher {
     async fn pushes(&self, text: &str) -> anyhow::Result<bool> {
         let done = self.push(folder(text)?.path(), PREFIX).await?;
         let said = String::from_utf8(done.stdout.clone())?;
-        let (in_force, new) =
-            said.strip_suffix("  new\n").map_or((said.trim_end(), false), |rest| (rest, true));
+        let said = said.lines().find(|line| line.contains(FILE)).context("the command says nothing of it")?;
+        let (in_force, new) = said.strip_suffix("  new").map_or((said, false), |rest| (rest, true));
         ensure!(done.status.success() && in_force == format!("{}  {FILE}", hash(text)), "{done:?}");
         Ok(new)
     }
@@ -156,6 +158,7 @@ async fn role(stack: &Stack) -> anyhow::Result<String> {
 fn folder(text: &str) -> anyhow::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("penstock-e2e-").tempdir().context("create a folder")?;
     std::fs::write(folder.path().join(FILE), text).context("write a recipe")?;
+    std::fs::write(folder.path().join("parts.yml"), PARTITIONED).context("write a recipe")?;
     Ok(folder)
 }
 
@@ -193,6 +196,33 @@ pub(crate) async fn pushed(system: Arc<System>) -> anyhow::Result<()> {
         let (receipt, clean) = file(&system, &format!("recipes/second-{number}.csv")).await?;
         ensure!(receipt.recipe.sha256 == hash(SECOND), "{:?}", receipt.recipe);
         ensure!(clean == "said\nHi\n", "by the second recipe it is {clean}");
+    }
+    Ok(())
+}
+
+/// A partitioned file: its objects are what the receipt names, each where it belongs, and nothing else is there; also when
+/// another version, with other partitions, has taken its place.
+pub(crate) async fn partitioned(system: Arc<System>) -> anyhow::Result<()> {
+    let key = "partitions/orders.csv";
+    let versions = [
+        ("id,country\n1,DE\n2,FR\n3,DE\n", [("country=DE", "id\n1\n3\n"), ("country=FR", "id\n2\n")]),
+        ("id,country\n4,FR\n5,a/b c\n", [("country=FR", "id\n4\n"), ("country=a%2Fb c", "id\n5\n")]),
+    ];
+    for (text, expected) in versions {
+        let (receipt, entry) = system.send(key, text.as_bytes()).await?;
+        ensure!(receipt.adds_up() && entry.status == CatalogStatus::Processed, "{receipt:?}, {entry:?}");
+        let mut found = Vec::new();
+        for output in &receipt.outputs {
+            let clean = system.read(&output.key).await?;
+            let clean = clean.with_context(|| format!("{} is not there", output.key))?;
+            let folder = output.key.rsplit('/').nth(1).context("no partition")?;
+            found.push((folder, String::from_utf8(clean)?));
+        }
+        ensure!(found.iter().map(|(path, text)| (*path, text.as_str())).eq(expected), "{found:?}");
+        let listed = system.listed(key).await?.into_keys();
+        let there: BTreeSet<String> = listed.filter(|key| key.starts_with("clean/")).collect();
+        let named: BTreeSet<String> = receipt.outputs.iter().map(|output| output.key.clone()).collect();
+        ensure!(there == named, "{there:?} lie there, and the receipt names {named:?}");
     }
     Ok(())
 }
