@@ -70,6 +70,7 @@ lint:
     cargo clippy -p local --test e2e --test localstack -- -D warnings
     cargo clippy -p loadtest --test e2e -- -D warnings
     cargo clippy --workspace --test reference -- -D warnings
+    cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
 
 # The API's documentation builds
 doc:
