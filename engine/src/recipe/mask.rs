@@ -1,7 +1,5 @@
 //! Values made unreadable.
 
-use std::io::Write as _;
-
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -78,10 +76,9 @@ impl MaskWord {
         }
         match (self, key) {
             (Self::Hash, Some(key)) => {
-                for byte in digest(key, 0, text) {
-                    // Memory takes all that is written to it.
-                    write!(out, "{byte:02x}").unwrap_or_default();
-                }
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+                out.extend(digest(key, 0, text).into_iter().flat_map(digits));
             }
             (Self::Tokenise, Some(key)) => {
                 out.extend_from_slice(b"tok_");

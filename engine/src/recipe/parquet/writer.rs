@@ -64,7 +64,7 @@ impl FileWriter {
 
     /// Bytes of memory, about.
     pub(super) fn held_bytes(&self) -> usize {
-        if self.out.is_some() { BEGUN_BYTES + self.groups.capacity() } else { 0 }
+        if self.out.is_some() { BEGUN_BYTES + self.groups.len() } else { 0 }
     }
 
     /// Bytes that the file's end has of row groups, which are held until then.
