@@ -221,13 +221,23 @@ impl Store for S3Store {
     }
 
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
-        let request = self.client.delete_object().bucket(&object.bucket).key(&object.key);
-        match request.if_match(quoted(etag)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = store_error(format!("delete {object}"), error);
-                if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+        let what = format!("delete {object}");
+        let request = || self.client.delete_object().bucket(&object.bucket).key(&object.key);
+        let error = match request().if_match(quoted(etag)).send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if error.code() != Some("NotImplemented") {
+            let error = store_error(what, error);
+            return if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) };
+        }
+        // S3 learned to delete on a condition in 2025; others that speak its protocol have not. Then a look goes before.
+        match self.head(object).await? {
+            Some(found) if found.etag != etag => {
+                Err(StoreError::new(ErrorKind::Precondition, format!("{what}: it is another one by now")))
             }
+            Some(_) => request().send().await.map(|_| ()).map_err(|error| store_error(what, error)),
+            None => Ok(()),
         }
     }
 }
