@@ -223,10 +223,7 @@ impl Store for S3Store {
     async fn delete(&self, object: &ObjectRef, etag: &str) -> Result<(), StoreError> {
         let what = format!("delete {object}");
         let request = || self.client.delete_object().bucket(&object.bucket).key(&object.key);
-        let error = match request().if_match(quoted(etag)).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = request().if_match(quoted(etag)).send().await else { return Ok(()) };
         if error.code() != Some("NotImplemented") {
             let error = store_error(what, error);
             return if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) };
