@@ -45,12 +45,9 @@ impl Rows {
     pub(super) fn begin_work(&mut self, names: &[Vec<u8>], out: &mut Outputs) -> Result<bool, EngineError> {
         let Some(worker) = &mut self.worker else { return Ok(false) };
         let Worker { work, options, compression, .. } = &**worker;
-        let mut session =
+        let session =
             Session::begin(Arc::clone(work), names, &self.reading.delimiter, *compression, options)?;
         session.begin_output(out);
-        if options.profile {
-            session.profile();
-        }
         worker.session = Some(session);
         Ok(true)
     }

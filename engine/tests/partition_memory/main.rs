@@ -1,6 +1,5 @@
 //! How much memory a thousand partitions take, whatever the file's length and the format. A process of its own: other
 //! tests' memory would hide it.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
 
 use std::io;
