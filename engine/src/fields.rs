@@ -3,6 +3,8 @@
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr3};
 
+use crate::lines::Line;
+
 /// The fields of one record, in buffers that are used again for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
@@ -29,6 +31,14 @@ impl Fields {
             _ => self.ends.extend(delimiter.find_iter(line)),
         }
         self.ends.push(line.len());
+    }
+
+    /// Takes a plain line.
+    pub(crate) fn take_plain(&mut self, line: &Line<'_>) {
+        self.clear();
+        self.bytes.extend_from_slice(line.text());
+        self.gap = 1;
+        self.ends.extend(line.ends());
     }
 
     /// These fields with what is between them, as they lie in a line that was taken whole and holds none of the bytes for

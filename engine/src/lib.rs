@@ -11,6 +11,7 @@
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
 //! - [`recipe`]: what a recipe says of all that, and of the rows; [`words`]: how people say it.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
+//! - `lines`: the same for lines without quotes, many bytes at a time, and their fields; `eight`: digits as many at a time.
 //! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
 //!   the columns' names.
 //! - `rows`: records into kept rows and rejections; a pure push machine.
@@ -23,6 +24,7 @@
 
 mod compression;
 mod dialect;
+mod eight;
 mod encode;
 mod encoding;
 mod error;
@@ -31,6 +33,7 @@ mod flow;
 mod header;
 mod inflate;
 mod line_end;
+mod lines;
 mod outputs;
 mod parse;
 mod policy;

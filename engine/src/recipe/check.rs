@@ -30,7 +30,7 @@ pub(super) struct ColumnRule {
     /// Whether the empty text stands for a missing value, and which others do.
     empty_is_missing: bool,
     missing: Vec<Vec<u8>>,
-    constraints: Vec<Constraint>,
+    pub(super) constraints: Vec<Constraint>,
     required: bool,
     unique: bool,
     /// What is said of a value of another type.
@@ -122,6 +122,16 @@ impl ColumnRule {
         })
     }
 
+    /// Whether nothing is wrong with a field that has no text.
+    pub(super) fn may_be_empty(&self) -> bool {
+        self.empty_is_missing && !self.required
+    }
+
+    /// Whether a text may be taken for a value without looking whether it stands for none: none does, or it may.
+    pub(super) fn lets_texts_be(&self) -> bool {
+        self.missing.is_empty() || !self.required
+    }
+
     pub(super) fn is_missing(&self, text: &[u8]) -> bool {
         if text.is_empty() {
             self.empty_is_missing
@@ -132,7 +142,12 @@ impl ColumnRule {
 
     /// Reads the value of a text, or says why it has none. In its place at once: to hand it on costs as much as to read it.
     #[inline]
-    fn look(&self, text: &[u8], scratch: &mut Vec<u8>, value: &mut Value) -> Result<(), (Reason, &str)> {
+    pub(super) fn look(
+        &self,
+        text: &[u8],
+        scratch: &mut Vec<u8>,
+        value: &mut Value,
+    ) -> Result<(), (Reason, &str)> {
         *value = Value::Missing;
         if self.is_missing(text) {
             return if self.required {
@@ -165,7 +180,7 @@ impl Schema {
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     /// Where each of the schema's columns is in the file.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     /// What each has in the row that was looked at last.
     pub(super) values: Vec<Value>,
     /// Whether rows are compared with each other.

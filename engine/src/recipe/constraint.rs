@@ -30,6 +30,17 @@ enum Rule {
     Values(Vec<Value>),
 }
 
+/// One end of what may be: of values, or of characters.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit {
+    AtLeast(Value),
+    MoreThan(Value),
+    AtMost(Value),
+    LessThan(Value),
+    Shortest(u64),
+    Longest(u64),
+}
+
 impl Constraint {
     /// Understands a field's constraints, save `required` and `unique`, which are no matter of one value's.
     pub(super) fn of(field: &FieldWord, kind: &Kind) -> Result<Vec<Self>, Vec<KeyFault>> {
@@ -69,6 +80,19 @@ impl Constraint {
             add("enum", enumerated(kind, values, field.kind), Reason::Enum);
         }
         if faults.is_empty() { Ok(made) } else { Err(faults) }
+    }
+
+    /// What it lets be, if that is a range.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match (&self.rule, self.reason) {
+            (Rule::Bound(bound, _), Reason::Minimum) => Some(Limit::AtLeast(*bound)),
+            (Rule::Bound(bound, _), Reason::ExclusiveMinimum) => Some(Limit::MoreThan(*bound)),
+            (Rule::Bound(bound, _), Reason::Maximum) => Some(Limit::AtMost(*bound)),
+            (Rule::Bound(bound, _), Reason::ExclusiveMaximum) => Some(Limit::LessThan(*bound)),
+            (Rule::MinLength(least), _) => Some(Limit::Shortest(*least)),
+            (Rule::MaxLength(most), _) => Some(Limit::Longest(*most)),
+            _ => None,
+        }
     }
 
     /// Whether it holds of a value that is not missing.

@@ -228,6 +228,11 @@ fn write_offset(offset: Option<i16>, out: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 impl Digits {
+    /// Whether numbers are written as programs write them.
+    pub(super) fn is_plain(&self) -> bool {
+        self.decimal.is_none() && self.group.is_empty() && !self.dressed
+    }
+
     /// A number's text with nothing around it, without groups, and with a point before the decimals.
     fn clean<'a>(&self, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         let mut text = text.trim_ascii();

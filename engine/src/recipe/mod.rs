@@ -2,7 +2,7 @@
 //!
 //! - `file`: a recipe as it is written; `table_schema`: Frictionless Table Schema; `word`: how values are written.
 //! - `work`: what it does to rows, understood: `check` and `constraint` by `kind` (`temporal`, `text_format`) and `value`,
-//!   `row_expression`, `mask`, `form`.
+//!   `row_expression`, `mask`, `form`. `glance`: which rows the schema lets be, without their values.
 //! - `session`: that work on one file's rows; `parquet`: the rows as such a file, where the build has it; `partitions`: the
 //!   rows as many objects.
 
@@ -10,6 +10,7 @@ mod check;
 mod constraint;
 mod file;
 mod form;
+mod glance;
 mod guess;
 mod kind;
 mod mask;

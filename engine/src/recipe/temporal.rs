@@ -4,6 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 
 use super::value::Value;
+use crate::eight::Form;
 
 /// What a format can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,39 @@ pub(super) fn default(kind: Temporal, text: &[u8]) -> Option<Value> {
         }
     }
 }
+
+/// Whether a text is a day as `YYYY-MM-DD`. [`default`] takes others, too.
+pub(super) fn is_plain_date(text: &[u8]) -> bool {
+    text.len() == 10
+        && text.first_chunk().zip(text.last_chunk()).is_some_and(|(front, back)| is_day(*front, *back))
+}
+
+/// The same of `YYYY-MM-DD`, any character, `HH:MM:SS`, and perhaps `Z`.
+pub(super) fn is_plain_datetime(text: &[u8]) -> bool {
+    let text = text.strip_suffix(b"Z").unwrap_or(text);
+    let (Some(front), Some(back), 19) = (text.first_chunk(), text.last_chunk(), text.len()) else {
+        return false;
+    };
+    let Some([hour_10, hour_1, _, minute_10, _, _, second_10, _]) = TIME.digits(*back) else { return false };
+    let is_time = 10 * hour_10 + hour_1 < 24 && minute_10 < 6 && second_10 < 6;
+    is_time && text[10].is_ascii() && is_day(*front, [text[8], text[9]])
+}
+
+/// Whether `YYYY-MM-` and `DD` are a day.
+fn is_day(front: [u8; 8], day: [u8; 2]) -> bool {
+    let Some([y_1000, y_100, y_10, y_1, _, month_10, month_1, _]) = DATE.digits(front) else { return false };
+    if !day.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let (month, day) = (10 * month_10 + month_1, 10 * (day[0] - b'0') + (day[1] - b'0'));
+    let [y_1000, y_100, y_10, y_1] = [y_1000, y_100, y_10, y_1].map(i16::from);
+    let year = 1000 * y_1000 + 100 * y_100 + 10 * y_10 + y_1;
+    let is_known = year > 0 && (1..=12).contains(&month) && day > 0;
+    is_known && (day <= 28 || Date::new(year, month.cast_signed(), day.cast_signed()).is_ok())
+}
+
+const DATE: Form = Form::of(*b"0000-00-");
+const TIME: Form = Form::of(*b"00:00:00");
 
 /// `YYYY-MM-DD`, where month and day may have one digit.
 fn lenient_date(text: &[u8]) -> Option<Date> {
@@ -178,6 +212,7 @@ impl Temporal {
 #[cfg(test)]
 mod tests {
     use jiff::civil::{date, time};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -233,6 +268,26 @@ mod tests {
             "2026-11-25T12:00:00 Z",
         ] {
             assert_eq!(read(Temporal::DateTime, text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        /// What a glance takes, the reading takes; and it takes nearly all that programs write.
+        #[test]
+        fn a_glance_says_nothing_else(
+            text in "[0-2][09][0-9]{2}-[01][0-9]-[0-3][0-9]([T é][0-2][0-9]:[0-6][0-9]:[0-6][0-9][Zz]?)?|[0-9:./Z-]{10,20}",
+        ) {
+            for (kind, is_plain) in [
+                (Temporal::Date, is_plain_date(text.as_bytes())),
+                (Temporal::DateTime, is_plain_datetime(text.as_bytes())),
+            ] {
+                let is_read = read(kind, &text).is_some();
+                // Midnight as a day's end is one of those that it leaves to the reading.
+                let is_odd = !text.is_ascii() || text.contains("24:00:00") || text.ends_with('z') || text.contains('.');
+                prop_assert!(is_read == is_plain || (is_read && is_odd), "{text} {kind:?}");
+            }
         }
     }
 

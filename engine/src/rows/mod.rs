@@ -201,7 +201,7 @@ impl Rows {
         let base = self.text_offset;
         let mut at = 0;
         let (grammar, parser) = (Arc::clone(&self.grammar), Arc::clone(&self.parser));
-        let mut scanner = Scanner::new(input, last, &grammar);
+        let (mut scanner, mut lines) = (None, None);
         let mut utf8 = Utf8::default();
         // Rows whose bytes stay as they are gather here and are copied at once.
         let mut run = at..at;
@@ -235,10 +235,20 @@ impl Rows {
                     continue;
                 }
             }
+            lines = lines.or_else(|| self.lines(input));
+            if let Some(lines) = &mut lines {
+                let taken = self.take_lines(lines, &mut utf8, at, out)?;
+                if taken > at {
+                    at = taken;
+                    run = at..at;
+                    continue;
+                }
+            }
             let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
             let found = if self.canonical {
                 let verbatim = Verbatim { given_up, width: self.width.filter(|_| !self.touch) };
-                let found = self.take_verbatim(&mut scanner, &mut utf8, at, &verbatim);
+                let scanner = scanner.get_or_insert_with(|| Scanner::new(input, last, &grammar));
+                let found = self.take_verbatim(scanner, &mut utf8, at, &verbatim);
                 if found.at > at && self.notes.is_open() {
                     self.release(out)?;
                 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Holding, Rows};
+use super::utf8::Utf8;
+use super::{Holding, MAX_REJECTS_BYTES, Rows};
+use crate::dialect::{Comment, Escape, Terminator};
 use crate::fields::Fields;
+use crate::lines::{Lines, MAX_COLUMNS};
 use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::recipe::{Session, Verdict, Violation, Work};
@@ -72,6 +75,88 @@ impl Rows {
     /// Whether a recipe works on the rows.
     pub(super) fn is_worked(&self) -> bool {
         self.worker.is_some()
+    }
+
+    /// Finds the lines of a buffer that need no more than that for a recipe to work on them; nothing where the dialect or the
+    /// policies want each row to be looked at more closely.
+    pub(super) fn lines<'a>(&self, input: &'a [u8]) -> Option<Lines<'a>> {
+        let (Some(_), Some(width), [delimiter]) = (&self.worker, self.width, &self.reading.delimiter[..])
+        else {
+            return None;
+        };
+        let is_simple = self.ruler.is_none()
+            && !self.policies.touch_every_row()
+            && self.reading.terminator == Terminator::Any
+            && self.reading.comment == Comment::None
+            && width <= MAX_COLUMNS;
+        let escape = match self.reading.escape {
+            Escape::Byte(escape) => Some(escape),
+            _ => None,
+        };
+        let careful = [self.reading.quote.byte(), escape].map(|byte| byte.unwrap_or(*delimiter));
+        is_simple.then(|| Lines::new(input, *delimiter, careful))
+    }
+
+    /// Takes the plain lines from `at` on. Returns where the first record is that is none.
+    pub(super) fn take_lines(
+        &mut self,
+        lines: &mut Lines<'_>,
+        utf8: &mut Utf8,
+        at: usize,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        let Some(mut worker) = self.worker.take() else { return Ok(at) };
+        let taken = self.take_lines_with(&mut worker, lines, utf8, at, out);
+        self.worker = Some(worker);
+        taken
+    }
+
+    fn take_lines_with(
+        &mut self,
+        worker: &mut Worker,
+        lines: &mut Lines<'_>,
+        utf8: &mut Utf8,
+        mut at: usize,
+        out: &mut Outputs,
+    ) -> Result<usize, EngineError> {
+        let (input, width) = (lines.input(), self.width.unwrap_or_default());
+        // Rows that were kept since, from there on, and have not been counted.
+        let (mut rows, mut from) = (0, at);
+        while out.rejects.len() < MAX_REJECTS_BYTES
+            && matches!(input.get(at), Some(byte) if !matches!(byte, b'\n' | b'\r'))
+            && let Some(line) = lines.line(at, width)
+            && line.end - at <= self.grammar.max_record_bytes
+            && utf8.is_valid(input, at, line.end)
+        {
+            if self.notes.is_open() {
+                self.release(out)?;
+            }
+            let is_kept = worker
+                .session
+                .as_mut()
+                .is_some_and(|session| session.take_at_a_glance(&worker.work, &line, out));
+            at = line.end;
+            if is_kept {
+                rows += 1;
+                continue;
+            }
+            let record = line.record();
+            self.count_lines(rows, (at - record.len() - from) as u64);
+            (rows, from) = (0, at);
+            self.fields.take_plain(&line);
+            self.take_with(worker, record, 1, (false, false), out)?;
+        }
+        self.count_lines(rows, (at - from) as u64);
+        Ok(at)
+    }
+
+    /// Counts lines that were kept, of so many bytes.
+    fn count_lines(&mut self, rows: u64, bytes: u64) {
+        self.tally.counts.rows_in += rows;
+        self.tally.counts.rows_out += rows;
+        self.tally.spans.kept += bytes;
+        self.source_offset += bytes;
+        self.line += rows;
     }
 
     /// Takes the row that `fields` has, of these bytes of text.

@@ -17,9 +17,11 @@ use self::output::Output;
 use self::values::{Buffers, Values};
 use super::check::{Checker, Violation};
 use super::file::OnViolation;
+use super::glance::Glance;
 use super::value::Value;
 use super::work::Work;
 use crate::fields::Fields;
+use crate::lines::Line;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
 use crate::{BadFile, Compression, EngineError, Options, Reason};
@@ -59,6 +61,8 @@ pub(crate) struct Session {
     message: String,
     buffers: Buffers,
     output: Output,
+    /// Where rows need no more than that to be judged, and are written as they lie.
+    glance: Option<Glance>,
 }
 
 impl Session {
@@ -82,7 +86,11 @@ impl Session {
             derived_texts: Fields::default(),
         };
         let output = Output::open(&values, &by, delimiter, compression, options)?;
-        Ok(Self { values, derive, filter, message: String::new(), buffers: Buffers::default(), output })
+        let needs_values = !output.copies() || !derive.is_empty() || values.work.filter.is_some();
+        let glance =
+            (!needs_values).then(|| Glance::of(&values.work.schema, &values.checker.places)).flatten();
+        let (message, buffers) = (String::new(), Buffers::default());
+        Ok(Self { values, derive, filter, message, buffers, output, glance })
     }
 
     /// What was seen of the columns.
@@ -103,6 +111,15 @@ impl Session {
     /// Hands on what ends the output, or the next of its objects. Returns whether there may be more.
     pub(crate) fn end(&mut self, out: &mut Outputs) -> Result<bool, EngineError> {
         self.output.end(out)
+    }
+
+    /// Takes a row of a plain line and hands it on, if a glance is enough for that. Returns whether it was.
+    pub(crate) fn take_at_a_glance(&mut self, work: &Work, line: &Line<'_>, out: &mut Outputs) -> bool {
+        let is_kept = self.glance.as_mut().is_some_and(|glance| glance.is_sound(&work.schema, line));
+        if is_kept {
+            self.output.copy(line, out);
+        }
+        is_kept
     }
 
     /// Takes a row. `work` is the session's own, held by the caller, so that what is said of a row lives as long as it.

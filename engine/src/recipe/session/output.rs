@@ -6,8 +6,10 @@ use super::super::partitions::{Partitions, append_name, append_value};
 use super::columns::Source;
 use super::values::{Buffers, Values};
 use crate::fields::Fields;
+use crate::lines::Line;
 use crate::outputs::Outputs;
 use crate::profile::Profile;
+use crate::write::end_row;
 use crate::{Compression, EngineError, Options};
 
 /// The output, and the row that is next.
@@ -205,6 +207,25 @@ impl Output {
         }
         form.end(0, &mut self.row);
         true
+    }
+
+    /// Whether rows are written by copying fields as they lie.
+    pub(super) fn copies(&self) -> bool {
+        let is_text = matches!(self.target, Target::Text);
+        is_text && !self.runs.is_empty() && self.runs.iter().all(|run| matches!(run, Run::Fields { .. }))
+    }
+
+    /// Copies the fields of a plain line, where that is all there is to be done.
+    pub(super) fn copy(&self, line: &Line<'_>, out: &mut Outputs) {
+        let start = out.text.len();
+        for (number, run) in self.runs.iter().enumerate() {
+            let Run::Fields { first, last } = *run else { continue };
+            if number > 0 {
+                out.text.extend_from_slice(&[line.delimiter]);
+            }
+            out.text.extend_from_slice(line.run(first, last));
+        }
+        end_row(start, &mut out.text);
     }
 
     /// Hands on the row that was written.

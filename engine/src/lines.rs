@@ -1,0 +1,252 @@
+//! Plain lines: no quotes, no escapes, and as many fields as the table has columns.
+//!
+//! Nearly all rows of nearly all files are some. Their delimiters and ends are found by comparing many bytes at once and
+//! keeping a bit of each, so that where every field ends costs little more than where the line does.
+
+use std::ops::Range;
+
+use crate::eight::Eight;
+
+/// Bytes that are compared at once.
+const BLOCK_BYTES: usize = 64;
+
+/// Marks that are remembered: a few hundred lines.
+const MARKS: usize = 2048;
+
+/// Marks that are written in one go, as nearly every block has no more.
+const STRIDE: usize = 16;
+
+/// The most columns of a table whose lines are looked for.
+pub(crate) const MAX_COLUMNS: usize = MARKS - 2 * BLOCK_BYTES;
+
+/// Finds the plain lines of one buffer, in order.
+pub(crate) struct Lines<'a> {
+    input: &'a [u8],
+    /// What stands between fields.
+    delimiter: u8,
+    /// What no plain line has.
+    careful: [u8; 2],
+    /// How far marks were looked for.
+    looked: usize,
+    /// Where they are: those from `next` up to `end` are still to come.
+    marks: [usize; MARKS],
+    next: usize,
+    end: usize,
+}
+
+/// A plain line.
+#[derive(Clone, Copy)]
+pub(crate) struct Line<'a> {
+    input: &'a [u8],
+    start: usize,
+    /// Where each field ends.
+    ends: &'a [usize],
+    /// What is between them.
+    pub(crate) delimiter: u8,
+    /// Behind the line's end.
+    pub(crate) end: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Of a buffer whose fields have `delimiter` between them. A line with one of `careful` is not plain.
+    pub(crate) fn new(input: &'a [u8], delimiter: u8, careful: [u8; 2]) -> Self {
+        Self { input, delimiter, careful, looked: 0, marks: [0; MARKS], next: 0, end: 0 }
+    }
+
+    pub(crate) fn input(&self) -> &'a [u8] {
+        self.input
+    }
+
+    /// The line that starts at `at`, if it is a plain one of `width` fields, and its end is there. Lines are asked for in
+    /// order.
+    pub(crate) fn line(&mut self, at: usize, width: usize) -> Option<Line<'_>> {
+        while self.next < self.end && self.marks[self.next] < at {
+            self.next += 1;
+        }
+        // One mark more is the `\n` behind a `\r`.
+        if self.end - self.next <= width {
+            self.look(at);
+        }
+        let ends = self.marks[self.next..self.end].get(..width)?;
+        let (last, others) = ends.split_last()?;
+        if others.iter().any(|mark| self.input[*mark] != self.delimiter) {
+            return None;
+        }
+        let (marks, end) = match (self.input[*last], self.input.get(last + 1)) {
+            (b'\n', _) => (width, last + 1),
+            (b'\r', Some(b'\n')) => (width + 1, last + 2),
+            _ => return None,
+        };
+        self.next += marks;
+        Some(Line { input: self.input, start: at, ends, delimiter: self.delimiter, end })
+    }
+
+    /// Looks for more marks, from `at` on.
+    fn look(&mut self, at: usize) {
+        if self.next == self.end {
+            self.looked = self.looked.max(at);
+        }
+        self.marks.copy_within(self.next..self.end, 0);
+        self.end -= self.next;
+        self.next = 0;
+        let bytes = [self.delimiter, self.careful[0], self.careful[1]];
+        while self.end <= MARKS - BLOCK_BYTES - STRIDE && self.looked < self.input.len() {
+            let rest = &self.input[self.looked..];
+            let bits = if let Some(block) = rest.first_chunk() {
+                bits(block, bytes)
+            } else {
+                let mut block = [0; BLOCK_BYTES];
+                block[..rest.len()].copy_from_slice(rest);
+                bits(&block, bytes) & !(u64::MAX << rest.len())
+            };
+            self.keep(bits);
+            self.looked += BLOCK_BYTES;
+        }
+    }
+
+    /// Remembers the marks of a block.
+    fn keep(&mut self, mut bits: u64) {
+        let marks = &mut self.marks[self.end..];
+        self.end += bits.count_ones() as usize;
+        let mut keep = |marks: &mut [usize]| {
+            for mark in marks {
+                *mark = self.looked + bits.trailing_zeros() as usize;
+                bits &= bits.wrapping_sub(1);
+            }
+            bits != 0
+        };
+        // Without looking whether there is one more each time, which nobody could foretell.
+        for stride in marks.chunks_exact_mut(STRIDE) {
+            if !keep(stride) {
+                break;
+            }
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    fn range(&self, first: usize, last: usize) -> Range<usize> {
+        let start = if first == 0 { self.start } else { self.ends[first - 1] + 1 };
+        start..self.ends[last]
+    }
+
+    /// The line with its end.
+    pub(crate) fn record(&self) -> &'a [u8] {
+        &self.input[self.start..self.end]
+    }
+
+    /// The line without its end.
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.run(0, self.ends.len() - 1)
+    }
+
+    /// A field.
+    pub(crate) fn field(&self, at: usize) -> &'a [u8] {
+        &self.input[self.range(at, at)]
+    }
+
+    /// A field of up to eight bytes.
+    pub(crate) fn eight(&self, at: usize) -> Option<Eight> {
+        let range = self.range(at, at);
+        Eight::ending(&self.input[..range.end], range.len())
+    }
+
+    /// Fields with what is between them.
+    pub(crate) fn run(&self, first: usize, last: usize) -> &'a [u8] {
+        &self.input[self.range(first, last)]
+    }
+
+    /// Where each field ends, from the line's start.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = usize> {
+        self.ends.iter().map(|end| end - self.start)
+    }
+}
+
+/// Which bytes of a block are a line's end or one of `bytes`: a bit of each, the first byte's the lowest.
+fn bits(block: &[u8; BLOCK_BYTES], bytes: [u8; 3]) -> u64 {
+    let mut hits = [0; BLOCK_BYTES];
+    for (hit, byte) in hits.iter_mut().zip(block) {
+        let is_line_end = u8::from(*byte == b'\n') | u8::from(*byte == b'\r');
+        *hit = is_line_end
+            | u8::from(*byte == bytes[0])
+            | u8::from(*byte == bytes[1])
+            | u8::from(*byte == bytes[2]);
+    }
+    let (eights, _) = hits.as_chunks();
+    eights.iter().enumerate().fold(0, |bits, (at, eight)| {
+        // Moves the lowest bit of each byte into the highest byte.
+        bits | (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lines of a text that are plain, and the fields of each.
+    fn plain(text: &str, width: usize) -> Vec<Vec<String>> {
+        let mut lines = Lines::new(text.as_bytes(), b';', *b"'\\");
+        let (mut at, mut plain) = (0, Vec::new());
+        while let Some(length) = text[at..].find('\n') {
+            if let Some(line) = lines.line(at, width) {
+                assert_eq!(line.record(), text[at..=at + length].as_bytes());
+                let field = |at| String::from_utf8(line.field(at).to_vec()).unwrap();
+                plain.push((0..width).map(field).collect());
+                let ends: Vec<usize> = line.ends().collect();
+                assert_eq!(line.text().len(), ends[width - 1]);
+            }
+            at += length + 1;
+        }
+        plain
+    }
+
+    fn expected(text: &str, width: usize) -> Vec<Vec<String>> {
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let lines = whole.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
+        let lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let lines = lines.filter(|line| !line.contains(['\'', '\\', '\r']));
+        lines
+            .map(|line| line.split(';').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.len() == width)
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn they_are_those_that_splitting_gives(
+            lines in prop::collection::vec("[ab;]{0,9}|[a;]{60,70}|a;b;'?[a\\\\]{0,3}|a;[a\r]{0,2};b|;;", 0..40),
+            width in 1usize..5,
+            ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n"]), 1..3),
+        ) {
+            let lines = lines.iter().zip(ends.iter().cycle());
+            let text: String = lines.flat_map(|(line, end)| [line.as_str(), end]).collect();
+            prop_assert_eq!(plain(&text, width), expected(&text, width));
+            prop_assert_eq!(plain(text.trim_end(), width), expected(text.trim_end(), width));
+        }
+    }
+
+    #[test]
+    fn more_marks_than_are_remembered() {
+        for width in [1, 2, 63, 64, 65, 500, MAX_COLUMNS] {
+            let line = format!("{}\n", vec!["x"; width].join(";"));
+            let empty = format!("{}\n", ";".repeat(width - 1));
+            let text = [line, empty].concat().repeat(9000 / width + 2);
+            assert_eq!(plain(&text, width), expected(&text, width), "{width}");
+        }
+    }
+
+    #[test]
+    fn lines_that_another_reader_takes_are_passed_over() {
+        let text = format!("a;b\n'{}'\nc;d\n", "x;\n".repeat(5000));
+        let mut lines = Lines::new(text.as_bytes(), b';', *b"''");
+        assert_eq!(lines.line(0, 2).map(|line| line.field(1)), Some(&b"b"[..]));
+        assert!(lines.line(4, 2).is_none());
+        let last = text.len() - 4;
+        assert_eq!(lines.line(last, 2).map(|line| (line.field(0), line.end)), Some((&b"c"[..], text.len())));
+        assert!(lines.line(text.len(), 2).is_none());
+    }
+}
