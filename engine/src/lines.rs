@@ -32,6 +32,8 @@ pub(crate) struct Lines<'a> {
     marks: [usize; MARKS],
     next: usize,
     end: usize,
+    /// Where the line that was found last ends, and how many marks it has: whoever wanted it may not have taken it.
+    found: (usize, usize),
 }
 
 /// A plain line.
@@ -50,7 +52,7 @@ pub(crate) struct Line<'a> {
 impl<'a> Lines<'a> {
     /// Of a buffer whose fields have `delimiter` between them. A line with one of `careful` is not plain.
     pub(crate) fn new(input: &'a [u8], delimiter: u8, careful: [u8; 2]) -> Self {
-        Self { input, delimiter, careful, looked: 0, marks: [0; MARKS], next: 0, end: 0 }
+        Self { input, delimiter, careful, looked: 0, marks: [0; MARKS], next: 0, end: 0, found: (0, 0) }
     }
 
     pub(crate) fn input(&self) -> &'a [u8] {
@@ -58,8 +60,12 @@ impl<'a> Lines<'a> {
     }
 
     /// The line that starts at `at`, if it is a plain one of `width` fields, and its end is there. Lines are asked for in
-    /// order.
+    /// order, perhaps more than once.
     pub(crate) fn line(&mut self, at: usize, width: usize) -> Option<Line<'_>> {
+        let (end, marks) = std::mem::take(&mut self.found);
+        if at >= end {
+            self.next += marks;
+        }
         while self.next < self.end && self.marks[self.next] < at {
             self.next += 1;
         }
@@ -77,7 +83,7 @@ impl<'a> Lines<'a> {
             (b'\r', Some(b'\n')) => (width + 1, last + 2),
             _ => return None,
         };
-        self.next += marks;
+        self.found = (end, marks);
         Some(Line { input: self.input, start: at, ends, delimiter: self.delimiter, end })
     }
 
@@ -246,7 +252,10 @@ mod tests {
         assert_eq!(lines.line(0, 2).map(|line| line.field(1)), Some(&b"b"[..]));
         assert!(lines.line(4, 2).is_none());
         let last = text.len() - 4;
-        assert_eq!(lines.line(last, 2).map(|line| (line.field(0), line.end)), Some((&b"c"[..], text.len())));
+        for _ in 0..2 {
+            let line = lines.line(last, 2).map(|line| (line.field(0).to_vec(), line.end));
+            assert_eq!(line, Some((b"c".to_vec(), text.len())));
+        }
         assert!(lines.line(text.len(), 2).is_none());
     }
 }

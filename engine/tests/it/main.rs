@@ -15,6 +15,7 @@ mod limits;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod partitions;
+mod plain_lines;
 mod properties;
 mod recipes;
 mod replay;

@@ -207,7 +207,7 @@ fn carriage_returns_alone_are_read_in_one_pass() {
 
 /// Keeps what it is given, as a part of an upload does until it is full, and says how large each piece is.
 #[derive(Default)]
-struct Held(Vec<bytes::Bytes>);
+pub(crate) struct Held(pub(crate) Vec<bytes::Bytes>);
 
 impl engine::Sink for Held {
     async fn write(&mut self, chunk: bytes::Bytes) -> std::io::Result<()> {

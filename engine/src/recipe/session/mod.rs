@@ -86,9 +86,9 @@ impl Session {
             derived_texts: Fields::default(),
         };
         let output = Output::open(&values, &by, delimiter, compression, options)?;
-        let needs_values = !output.copies() || !derive.is_empty() || values.work.filter.is_some();
-        let glance =
-            (!needs_values).then(|| Glance::of(&values.work.schema, &values.checker.places)).flatten();
+        let glance = (output.copies() && values.work.filter.is_none())
+            .then(|| Glance::of(&values.work.schema, &values.checker.places))
+            .flatten();
         let (message, buffers) = (String::new(), Buffers::default());
         Ok(Self { values, derive, filter, message, buffers, output, glance })
     }
