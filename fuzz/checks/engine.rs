@@ -48,6 +48,9 @@ pub(crate) fn holds(data: &[u8]) {
                 is_the_same_compressed(&ran, file, &sizes, compression, &options);
             }
         }
+        if wrapping.is_none() && partitioning.is_none() && options.work.is_none() {
+            recipes::a_glance_changes_nothing(file, &sizes, &options);
+        }
         if let Some(held_bytes) = partitioning.filter(|_| options.work.is_none()) {
             partitions::hold_the_same_rows(&ran, file, held_bytes, &options);
         }

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use engine::Options;
 use engine::recipe::{Recipe, RecipeFile, Work};
 use serde_json::{Value, json};
+
+use super::running::{run, same};
 
 /// A type, a new column and a filter; a mask, so that rejects are withheld; rows that are compared.
 static WORKS: LazyLock<[Option<Arc<Work>>; 3]> = LazyLock::new(|| {
@@ -21,6 +24,21 @@ static WORKS: LazyLock<[Option<Arc<Work>>; 3]> = LazyLock::new(|| {
     ]
     .map(work_of)
 });
+
+/// A recipe that lets rows be copied as they lie, and the same with a filter, which wants every value.
+static GLANCES: LazyLock<[Option<Arc<Work>>; 2]> = LazyLock::new(|| {
+    let fields = json!([{ "name": "column_1", "type": "number", "constraints": { "minimum": 5 } }]);
+    let seen = json!({ "match": "**", "schema": { "fields": fields }, "rename": { "column_1": "x" } });
+    let mut read = seen.clone();
+    read["filter"] = json!("true");
+    [seen, read].map(work_of)
+});
+
+/// Rows that a glance is enough for come out as they do where every value is read.
+pub(crate) fn a_glance_changes_nothing(file: &[u8], sizes: &[usize], options: &Options) {
+    let [seen, read] = GLANCES.clone().map(|work| run(file, sizes, &Options { work, ..options.clone() }));
+    same(&seen, &read);
+}
 
 fn work_of(recipe: Value) -> Option<Arc<Work>> {
     let file: RecipeFile = serde_json::from_value(recipe).expect("a recipe");

@@ -100,6 +100,7 @@ fn comments_are_no_rows() {
     let base = Options { told, ..options(plain_recipe(",")) };
     let ran = run_chunked(b"id,day,price,t\n1,,1,a\n#2,,2,b\n3,,3,c\n", &[], &base).unwrap();
     assert_eq!(ran.output, b"text,id,day,price\na,1,,1\nc,3,,3\n");
+    assert_eq!(ran.summary.counts.rows_in, 2);
 }
 
 #[test]
