@@ -58,7 +58,7 @@ fn number(bytes: u64) -> Option<u32> {
 }
 
 /// Eight bytes: which of them are digits, and what the others are.
-pub(crate) struct Form {
+pub(crate) struct Shape {
     text: u64,
     /// What makes more than four bits of a byte that is more than 9, where there are to be digits.
     sixes: u64,
@@ -66,9 +66,9 @@ pub(crate) struct Form {
     wrong: u64,
 }
 
-const DIGITS: Form = Form::of(*b"00000000");
+const DIGITS: Shape = Shape::of(*b"00000000");
 
-impl Form {
+impl Shape {
     /// That of a text, whose `0` stand for digits.
     pub(crate) const fn of(text: [u8; 8]) -> Self {
         let (mut sixes, mut wrong) = ([0; 8], [0xff; 8]);
@@ -92,7 +92,7 @@ impl Form {
         ((digits | digits.wrapping_add(self.sixes)) & self.wrong == 0).then_some(digits)
     }
 
-    /// What the digits are, and 0 for what is none; nothing if the bytes have another form.
+    /// What the digits are, and 0 for what is none; nothing if the bytes have another shape.
     pub(crate) fn digits(&self, bytes: [u8; 8]) -> Option<[u8; 8]> {
         self.read(u64::from_le_bytes(bytes)).map(u64::to_le_bytes)
     }
@@ -125,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_kept_to() {
-        let day = Form::of(*b"0000-00-");
+    fn shapes_are_kept_to() {
+        let day = Shape::of(*b"0000-00-");
         assert_eq!(day.digits(*b"2026-12-"), Some([2, 0, 2, 6, 0, 1, 2, 0]));
         for text in [b"2026-12/", b"2026,12-", b"202/-12-", b"202:-12-", b"2026-1 -"] {
             assert_eq!(day.digits(*text), None, "{text:?}");

@@ -10,14 +10,15 @@ use crate::eight::Eight;
 /// Bytes that are compared at once.
 const BLOCK_BYTES: usize = 64;
 
-/// Marks that are remembered: a few hundred lines.
-const MARKS: usize = 2048;
+/// Marks that are remembered: those of a hundred lines.
+const MARKS: usize = 1024;
 
 /// Marks that are written in one go, as nearly every block has no more.
 const STRIDE: usize = 16;
 
-/// The most columns of a table whose lines are looked for.
-pub(crate) const MAX_COLUMNS: usize = MARKS - 2 * BLOCK_BYTES;
+/// The most columns of a table whose lines are looked for: with a mark for each, and one for the `\n` behind a `\r`, there is
+/// still room for a block's.
+pub(crate) const MAX_COLUMNS: usize = MARKS - BLOCK_BYTES - STRIDE - 1;
 
 /// Finds the plain lines of one buffer, in order.
 pub(crate) struct Lines<'a> {
@@ -25,7 +26,7 @@ pub(crate) struct Lines<'a> {
     /// What stands between fields.
     delimiter: u8,
     /// What no plain line has.
-    careful: [u8; 2],
+    careful: [u8; 3],
     /// How far marks were looked for.
     looked: usize,
     /// Where they are: those from `next` up to `end` are still to come.
@@ -51,7 +52,7 @@ pub(crate) struct Line<'a> {
 
 impl<'a> Lines<'a> {
     /// Of a buffer whose fields have `delimiter` between them. A line with one of `careful` is not plain.
-    pub(crate) fn new(input: &'a [u8], delimiter: u8, careful: [u8; 2]) -> Self {
+    pub(crate) fn new(input: &'a [u8], delimiter: u8, careful: [u8; 3]) -> Self {
         Self { input, delimiter, careful, looked: 0, marks: [0; MARKS], next: 0, end: 0, found: (0, 0) }
     }
 
@@ -70,7 +71,7 @@ impl<'a> Lines<'a> {
             self.next += 1;
         }
         // One mark more is the `\n` behind a `\r`.
-        if self.end - self.next <= width {
+        if self.end - self.next <= width && self.looked < self.input.len() {
             self.look(at);
         }
         let ends = self.marks[self.next..self.end].get(..width)?;
@@ -95,7 +96,7 @@ impl<'a> Lines<'a> {
         self.marks.copy_within(self.next..self.end, 0);
         self.end -= self.next;
         self.next = 0;
-        let bytes = [self.delimiter, self.careful[0], self.careful[1]];
+        let bytes = [self.delimiter, self.careful[0], self.careful[1], self.careful[2]];
         while self.end <= MARKS - BLOCK_BYTES - STRIDE && self.looked < self.input.len() {
             let rest = &self.input[self.looked..];
             let bits = if let Some(block) = rest.first_chunk() {
@@ -169,14 +170,15 @@ impl<'a> Line<'a> {
 }
 
 /// Which bytes of a block are a line's end or one of `bytes`: a bit of each, the first byte's the lowest.
-fn bits(block: &[u8; BLOCK_BYTES], bytes: [u8; 3]) -> u64 {
+fn bits(block: &[u8; BLOCK_BYTES], bytes: [u8; 4]) -> u64 {
     let mut hits = [0; BLOCK_BYTES];
     for (hit, byte) in hits.iter_mut().zip(block) {
         let is_line_end = u8::from(*byte == b'\n') | u8::from(*byte == b'\r');
         *hit = is_line_end
             | u8::from(*byte == bytes[0])
             | u8::from(*byte == bytes[1])
-            | u8::from(*byte == bytes[2]);
+            | u8::from(*byte == bytes[2])
+            | u8::from(*byte == bytes[3]);
     }
     let (eights, _) = hits.as_chunks();
     eights.iter().enumerate().fold(0, |bits, (at, eight)| {
@@ -193,7 +195,7 @@ mod tests {
 
     /// The lines of a text that are plain, and the fields of each.
     fn plain(text: &str, width: usize) -> Vec<Vec<String>> {
-        let mut lines = Lines::new(text.as_bytes(), b';', *b"'\\");
+        let mut lines = Lines::new(text.as_bytes(), b';', *b"'\\\"");
         let (mut at, mut plain) = (0, Vec::new());
         while let Some(length) = text[at..].find('\n') {
             if let Some(line) = lines.line(at, width) {
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn lines_that_another_reader_takes_are_passed_over() {
         let text = format!("a;b\n'{}'\nc;d\n", "x;\n".repeat(5000));
-        let mut lines = Lines::new(text.as_bytes(), b';', *b"''");
+        let mut lines = Lines::new(text.as_bytes(), b';', *b"'''");
         assert_eq!(lines.line(0, 2).map(|line| line.field(1)), Some(&b"b"[..]));
         assert!(lines.line(4, 2).is_none());
         let last = text.len() - 4;

@@ -185,13 +185,15 @@ pub(super) struct Checker {
     pub(super) values: Vec<Value>,
     /// Whether rows are compared with each other.
     compares: bool,
+    /// Whether a row is looked at further once something is wrong with it.
+    looks_on: bool,
     seen: HashSet<u128>,
     scratch: Vec<u8>,
 }
 
 impl Checker {
-    /// For a file with these columns.
-    pub(super) fn new(schema: &Schema, names: &[Vec<u8>]) -> Result<Self, BadFile> {
+    /// For a file with these columns. `keeps_all`: rows that violate the schema are kept, so their other values are wanted.
+    pub(super) fn new(schema: &Schema, names: &[Vec<u8>], keeps_all: bool) -> Result<Self, BadFile> {
         let mut places = Vec::new();
         let mut lacking = Vec::new();
         for column in &schema.columns {
@@ -207,6 +209,8 @@ impl Checker {
             values: vec![Value::Missing; places.len()],
             places,
             compares: schema.compares_rows(),
+            // Rows that are rejected count where rows are compared.
+            looks_on: keeps_all || schema.compares_rows(),
             ..Self::default()
         })
     }
@@ -223,8 +227,7 @@ impl Checker {
                 Ok(()) => {}
                 Err((reason, message)) => {
                     first.get_or_insert(Violation { column: Some(&column.name), reason, message });
-                    // Rows that are rejected count where rows are compared, so the others are looked at, too.
-                    if !self.compares {
+                    if !self.looks_on {
                         break;
                     }
                 }

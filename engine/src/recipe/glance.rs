@@ -195,7 +195,7 @@ mod tests {
             // A bound that is no integer is none for a column of integers.
             let Ok(schema) = Schema::new(&written, "") else { return Ok(()) };
             let row = format!("before,{text}\n");
-            let mut lines = Lines::new(row.as_bytes(), b',', *b"\"\"");
+            let mut lines = Lines::new(row.as_bytes(), b',', *b"\"\"\"");
             let line = lines.line(0, 2).unwrap();
             let mut glance = Glance::of(&schema, &[1]).unwrap();
             let rule = schema.columns[0].look(text.as_bytes(), &mut Vec::new(), &mut Value::Missing);

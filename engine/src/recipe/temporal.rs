@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 
 use super::value::Value;
-use crate::eight::Form;
+use crate::eight::Shape;
 
 /// What a format can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,8 @@ fn is_day(front: [u8; 8], day: [u8; 2]) -> bool {
     is_known && (day <= 28 || Date::new(year, month.cast_signed(), day.cast_signed()).is_ok())
 }
 
-const DATE: Form = Form::of(*b"0000-00-");
-const TIME: Form = Form::of(*b"00:00:00");
+const DATE: Shape = Shape::of(*b"0000-00-");
+const TIME: Shape = Shape::of(*b"00:00:00");
 
 /// `YYYY-MM-DD`, where month and day may have one digit.
 fn lenient_date(text: &[u8]) -> Option<Date> {

@@ -27,6 +27,9 @@ impl Rows {
     pub(crate) fn read_by(&mut self, reading: &Reading) {
         self.canonical = reading.is_canonical() && !self.policies.trim;
         self.parser = Arc::new(Parser::new(reading, self.grammar.max_record_bytes, self.policies.trim));
+        if let Some(session) = self.worker.as_mut().and_then(|worker| worker.session.as_mut()) {
+            session.read_by(&reading.delimiter);
+        }
         self.reading = reading.clone();
         self.preamble_left = 0;
     }

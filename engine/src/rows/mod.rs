@@ -235,7 +235,10 @@ impl Rows {
                     continue;
                 }
             }
-            lines = lines.or_else(|| self.lines(input));
+            // Not by `or_else`, which moves what it holds.
+            if lines.is_none() {
+                lines = self.lines(input);
+            }
             if let Some(lines) = &mut lines {
                 let taken = self.take_lines(lines, &mut utf8, at, out)?;
                 if taken > at {

@@ -22,7 +22,7 @@ pub(super) struct Worker {
     /// The output's.
     compression: Compression,
     /// Nothing before the columns have names.
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// Fields as the policies want them.
     mended: Fields,
 }
@@ -86,6 +86,7 @@ impl Rows {
         };
         let is_simple = self.ruler.is_none()
             && !self.policies.touch_every_row()
+            && self.reading.quote.byte() != Some(*delimiter)
             && self.reading.terminator == Terminator::Any
             && self.reading.comment == Comment::None
             && width <= MAX_COLUMNS;
@@ -93,7 +94,8 @@ impl Rows {
             Escape::Byte(escape) => Some(escape),
             _ => None,
         };
-        let careful = [self.reading.quote.byte(), escape].map(|byte| byte.unwrap_or(*delimiter));
+        // What is quoted where it is written is looked at, too, whatever the file's quote.
+        let careful = [self.reading.quote.byte(), escape, Some(b'"')].map(|byte| byte.unwrap_or(*delimiter));
         is_simple.then(|| Lines::new(input, *delimiter, careful))
     }
 
@@ -232,6 +234,7 @@ impl Rows {
             }
         }
     }
+
     fn set_violation_aside(
         &mut self,
         violation: &Violation<'_>,

@@ -66,7 +66,9 @@ pub(super) fn candidates(look: &[u8], told: &Told, reading: &Reading) -> Vec<Rea
             Some(quote) => vec![quote],
             None => quotes(look, delimiter),
         };
-        for quote in quotes {
+        // What begins a delimiter can't be the quote, nor the escape.
+        let differs = |byte: Option<u8>| byte.is_none() || byte != delimiter.first().copied();
+        for quote in quotes.into_iter().filter(|quote| differs(quote.byte())) {
             let escapes = match told.escape {
                 Some(escape) => vec![escape],
                 None => escapes(look, delimiter, quote),

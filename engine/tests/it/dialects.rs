@@ -409,3 +409,10 @@ fn what_is_wrong_is_said_where_it_is() {
     };
     assert_eq!((bad.code, bad.line), ("too_many_rejects", Some(3)));
 }
+
+#[test]
+fn a_quote_that_was_told_is_no_delimiter() {
+    let told = Told { quote: Some(Quote::Byte(b'|')), ..Told::default() };
+    let ran = run_chunked(b"id|day;t\n1|1;a\n2|2;b\n", &[], &Options { told, ..Options::default() }).unwrap();
+    assert_eq!(ran.summary.dialect.delimiter, b";");
+}

@@ -74,6 +74,17 @@ fn schema() -> Value {
 }
 
 #[test]
+fn behind_a_value_that_is_only_counted_the_others_are_the_rows_own() {
+    let fields = json!([{ "name": "a", "type": "integer" }, { "name": "d", "type": "date" }]);
+    let ran = ran(
+        "a,d\n1,2026-01-01\nx,2027-2-2\n2,2028-3-3\n",
+        json!({ "schema": { "fields": fields }, "on_violation": "warn", "cast": "all" }),
+    );
+    assert_eq!(output(&ran), "a,d\n1,2026-01-01\nx,2027-02-02\n2,2028-03-03\n");
+    assert_eq!(ran.summary.warnings.values().sum::<u64>(), 1);
+}
+
+#[test]
 fn transforms_come_in_their_order() {
     let ran = ran(
         ORDERS,

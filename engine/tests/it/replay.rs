@@ -70,6 +70,24 @@ fn rows_of_another_dialect_are_read_below_the_files_header() {
 }
 
 #[test]
+fn rows_of_another_dialect_are_written_in_the_recipes() {
+    let source = b"id;name;size\n1;a;2\n2,b,3\n3;c;4\n4,d,5\n";
+    let semicolon = Told { delimiter: Some(b";".to_vec()), ..Told::default() };
+    let first = run_chunked(source, &[], &Options { told: semicolon, ..Options::default() }).unwrap();
+    for filter in [None, Some("true")] {
+        let recipe = recipe_of(json!({
+            "match": "**", "select": ["size", "id", "name"], "filter": filter, "output": { "delimiter": ";" },
+        }));
+        let told = Told { delimiter: Some(b",".to_vec()), ..Told::default() };
+        let mut options = Options { header_delimiter: Some(b";".to_vec()), ..Options::default() };
+        recipe.apply(&mut options);
+        options.told = told;
+        let ran = replay(source, &first.rejects, &options).unwrap();
+        assert_eq!(text(&ran), "size;id;name\n3;2;b\n5;4;d\n", "{filter:?}");
+    }
+}
+
+#[test]
 fn a_row_that_is_cut_is_read_from_the_source_again() {
     let long = "x".repeat(200_000);
     let source = format!("id,name\n1,a\n2,{long}\n3,b\n4\n5,{long}\n");

@@ -74,7 +74,7 @@ impl Session {
         compression: Compression,
         options: &Options,
     ) -> Result<Self, EngineError> {
-        let checker = Checker::new(&work.schema, names)?;
+        let checker = Checker::new(&work.schema, names, work.on_violation == OnViolation::Warn)?;
         let Columns { all: columns, derive, filter, by } = Columns::of(&work, names)?;
         let values = Values {
             derived: vec![Value::Missing; work.derive.len()],
@@ -85,12 +85,19 @@ impl Session {
             checker,
             derived_texts: Fields::default(),
         };
-        let output = Output::open(&values, &by, delimiter, compression, options)?;
-        let glance = (output.copies() && values.work.filter.is_none())
-            .then(|| Glance::of(&values.work.schema, &values.checker.places))
-            .flatten();
+        let output = Output::open(&values, &by, compression, options)?;
         let (message, buffers) = (String::new(), Buffers::default());
-        Ok(Self { values, derive, filter, message, buffers, output, glance })
+        let mut session = Self { values, derive, filter, message, buffers, output, glance: None };
+        session.read_by(delimiter);
+        Ok(session)
+    }
+
+    /// Says what is between the fields of the rows that come.
+    pub(crate) fn read_by(&mut self, delimiter: &[u8]) {
+        self.output.read_by(&self.values, delimiter);
+        let needs_values = !self.output.copies() || self.values.work.filter.is_some();
+        let glance = || Glance::of(&self.values.work.schema, &self.values.checker.places);
+        self.glance = (!needs_values).then(glance).flatten();
     }
 
     /// What was seen of the columns.

@@ -60,7 +60,6 @@ impl Output {
     pub(super) fn open(
         values: &Values,
         by: &[usize],
-        delimiter: &[u8],
         compression: Compression,
         options: &Options,
     ) -> Result<Self, EngineError> {
@@ -93,11 +92,16 @@ impl Output {
         let names = || Profile::of_columns(columns.iter().map(|column| column.name.clone()));
         Ok(Self {
             target,
-            runs: if options.profile { Vec::new() } else { runs(values, delimiter) },
+            runs: Vec::new(),
             row: Vec::new(),
             buffers: Buffers::default(),
             profile: options.profile.then(names),
         })
+    }
+
+    /// Says what is between the fields of the rows that come.
+    pub(super) fn read_by(&mut self, values: &Values, delimiter: &[u8]) {
+        self.runs = if self.profile.is_some() { Vec::new() } else { runs(values, delimiter) };
     }
 
     /// What was seen of the columns.
@@ -219,11 +223,12 @@ impl Output {
     pub(super) fn copy(&self, line: &Line<'_>, out: &mut Outputs) {
         let start = out.text.len();
         for (number, run) in self.runs.iter().enumerate() {
-            let Run::Fields { first, last } = *run else { continue };
             if number > 0 {
                 out.text.extend_from_slice(&[line.delimiter]);
             }
-            out.text.extend_from_slice(line.run(first, last));
+            if let Run::Fields { first, last } = *run {
+                out.text.extend_from_slice(line.run(first, last));
+            }
         }
         end_row(start, &mut out.text);
     }
