@@ -36,6 +36,10 @@ impl Fields {
     /// Takes a plain line.
     pub(crate) fn take_plain(&mut self, line: &Line<'_>) {
         self.clear();
+        if line.is_quoted {
+            (0..line.ends().len()).for_each(|at| self.push(line.field(at)));
+            return;
+        }
         self.bytes.extend_from_slice(line.text());
         self.gap = 1;
         self.ends.extend(line.ends());

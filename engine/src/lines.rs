@@ -1,4 +1,5 @@
-//! Plain lines: no quotes, no escapes, and as many fields as the table has columns.
+//! Plain lines: as many fields as the table has columns, of which some may be in quotes, but no escapes, and neither quotes nor
+//! line ends in a field.
 //!
 //! Nearly all rows of nearly all files are some. Their delimiters and ends are found by comparing many bytes at once and
 //! keeping a bit of each, so that where every field ends costs little more than where the line does.
@@ -16,6 +17,12 @@ const MARKS: usize = 1024;
 /// Marks that are written in one go, as nearly every block has no more.
 const STRIDE: usize = 16;
 
+/// Fewer marks than these may be too few for a line.
+const MIN_MARKS: usize = 128;
+
+/// What is around fields in the output.
+const OUTPUT_QUOTE: u8 = b'"';
+
 /// The most columns of a table whose lines are looked for: with a mark for each, and one for the `\n` behind a `\r`, there is
 /// still room for a block's.
 pub(crate) const MAX_COLUMNS: usize = MARKS - BLOCK_BYTES - STRIDE - 1;
@@ -25,8 +32,9 @@ pub(crate) struct Lines<'a> {
     input: &'a [u8],
     /// What stands between fields.
     delimiter: u8,
-    /// What no plain line has.
-    careful: [u8; 3],
+    /// What may be around them, and what takes the meaning from the next byte.
+    quote: Option<u8>,
+    escape: Option<u8>,
     /// How far marks were looked for.
     looked: usize,
     /// Where they are: those from `next` up to `end` are still to come.
@@ -35,6 +43,8 @@ pub(crate) struct Lines<'a> {
     end: usize,
     /// Where the line that was found last ends, and how many marks it has: whoever wanted it may not have taken it.
     found: (usize, usize),
+    /// Where the fields of a line end that has quotes.
+    ends: Vec<usize>,
 }
 
 /// A plain line.
@@ -44,6 +54,8 @@ pub(crate) struct Line<'a> {
     start: usize,
     /// Where each field ends.
     ends: &'a [usize],
+    /// Whether fields may be in quotes.
+    pub(crate) is_quoted: bool,
     /// What is between them.
     pub(crate) delimiter: u8,
     /// Behind the line's end.
@@ -51,9 +63,21 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Of a buffer whose fields have `delimiter` between them. A line with one of `careful` is not plain.
-    pub(crate) fn new(input: &'a [u8], delimiter: u8, careful: [u8; 3]) -> Self {
-        Self { input, delimiter, careful, looked: 0, marks: [0; MARKS], next: 0, end: 0, found: (0, 0) }
+    /// Of a buffer whose fields have `delimiter` between them. Lines with quotes are looked for only where those are the
+    /// output's, `"`.
+    pub(crate) fn new(input: &'a [u8], delimiter: u8, quote: Option<u8>, escape: Option<u8>) -> Self {
+        Self {
+            input,
+            delimiter,
+            quote,
+            escape,
+            looked: 0,
+            marks: [0; MARKS],
+            next: 0,
+            end: 0,
+            found: (0, 0),
+            ends: Vec::new(),
+        }
     }
 
     pub(crate) fn input(&self) -> &'a [u8] {
@@ -70,22 +94,59 @@ impl<'a> Lines<'a> {
         while self.next < self.end && self.marks[self.next] < at {
             self.next += 1;
         }
-        // One mark more is the `\n` behind a `\r`.
-        if self.end - self.next <= width && self.looked < self.input.len() {
+        // With quotes a field has three marks, and more if delimiters are in it; without, a line has one more than fields where
+        // it ends with `\r\n`.
+        let wanted = (4 * width).clamp(MIN_MARKS, MAX_COLUMNS);
+        if self.end - self.next <= wanted && self.looked < self.input.len() {
             self.look(at);
         }
-        let ends = self.marks[self.next..self.end].get(..width)?;
-        let (last, others) = ends.split_last()?;
-        if others.iter().any(|mark| self.input[*mark] != self.delimiter) {
-            return None;
-        }
-        let (marks, end) = match (self.input[*last], self.input.get(last + 1)) {
-            (b'\n', _) => (width, last + 1),
-            (b'\r', Some(b'\n')) => (width + 1, last + 2),
+        let is_quoted = !self.has_no_quotes(width);
+        let marks = if is_quoted { self.find_ends(at, width)? } else { width };
+        let ends = if is_quoted { &self.ends } else { self.marks.get(self.next..self.next + width)? };
+        let last = *ends.last()?;
+        let length = match (self.input[last], self.input.get(last + 1)) {
+            (b'\n', _) => 1,
+            (b'\r', Some(b'\n')) => 2,
             _ => return None,
         };
-        self.found = (end, marks);
-        Some(Line { input: self.input, start: at, ends, delimiter: self.delimiter, end })
+        let end = last + length;
+        self.found = (end, marks + length - 1);
+        Some(Line { input: self.input, start: at, ends, is_quoted, delimiter: self.delimiter, end })
+    }
+
+    /// Whether so many fields come that have no quotes: whether every mark but the last one's is a delimiter.
+    fn has_no_quotes(&self, width: usize) -> bool {
+        let marks = self.marks[self.next..self.end].get(..width);
+        let Some((last, others)) = marks.and_then(<[usize]>::split_last) else { return false };
+        self.input[*last] != OUTPUT_QUOTE && others.iter().all(|mark| self.input[*mark] == self.delimiter)
+    }
+
+    /// Finds where the fields of the line end that starts at `at`, some of which are in quotes. Returns how many marks that
+    /// takes; nothing if one stands where it may not, or there are too few.
+    fn find_ends(&mut self, at: usize, width: usize) -> Option<usize> {
+        if self.quote != Some(OUTPUT_QUOTE) {
+            return None;
+        }
+        self.ends.clear();
+        let mut start = at;
+        let mut marks = self.marks[self.next..self.end].iter();
+        while self.ends.len() < width {
+            let mut end = *marks.next()?;
+            if self.input[end] == OUTPUT_QUOTE {
+                let is_at_start = end == start;
+                end = *marks.find(|mark| self.input[**mark] != self.delimiter)?;
+                if !is_at_start || self.input[end] != OUTPUT_QUOTE || *marks.next()? != end + 1 {
+                    return None;
+                }
+                end += 1;
+            }
+            if self.ends.len() + 1 < width && self.input[end] != self.delimiter {
+                return None;
+            }
+            self.ends.push(end);
+            start = end + 1;
+        }
+        Some(self.end - self.next - marks.len())
     }
 
     /// Looks for more marks, from `at` on.
@@ -96,7 +157,9 @@ impl<'a> Lines<'a> {
         self.marks.copy_within(self.next..self.end, 0);
         self.end -= self.next;
         self.next = 0;
-        let bytes = [self.delimiter, self.careful[0], self.careful[1], self.careful[2]];
+        let or_none = |byte: Option<u8>| byte.unwrap_or(self.delimiter);
+        // What is quoted where it is written is looked at, too, whatever the file's quote.
+        let bytes = [self.delimiter, or_none(self.quote), or_none(self.escape), OUTPUT_QUOTE];
         while self.end <= MARKS - BLOCK_BYTES - STRIDE && self.looked < self.input.len() {
             let rest = &self.input[self.looked..];
             let bits = if let Some(block) = rest.first_chunk() {
@@ -147,15 +210,31 @@ impl<'a> Line<'a> {
         self.run(0, self.ends.len() - 1)
     }
 
-    /// A field.
+    /// A field's text.
     pub(crate) fn field(&self, at: usize) -> &'a [u8] {
-        &self.input[self.range(at, at)]
+        &self.input[self.inner(at)]
+    }
+
+    /// Where a field's text is.
+    fn inner(&self, at: usize) -> Range<usize> {
+        let range = self.range(at, at);
+        if self.is_quoted && self.input[range.start] == OUTPUT_QUOTE {
+            range.start + 1..range.end - 1
+        } else {
+            range
+        }
     }
 
     /// A field of up to eight bytes.
     pub(crate) fn eight(&self, at: usize) -> Option<Eight> {
-        let range = self.range(at, at);
+        let range = self.inner(at);
         Eight::ending(&self.input[..range.end], range.len())
+    }
+
+    /// A field as it is written: in quotes only if the delimiter is in it.
+    pub(crate) fn written(&self, at: usize) -> &'a [u8] {
+        let text = self.field(at);
+        if self.is_quoted && text.contains(&self.delimiter) { self.run(at, at) } else { text }
     }
 
     /// Fields with what is between them.
@@ -164,7 +243,7 @@ impl<'a> Line<'a> {
     }
 
     /// Where each field ends, from the line's start.
-    pub(crate) fn ends(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn ends(&self) -> impl ExactSizeIterator<Item = usize> {
         self.ends.iter().map(|end| end - self.start)
     }
 }
@@ -194,31 +273,44 @@ mod tests {
     use super::*;
 
     /// The lines of a text that are plain, and the fields of each.
-    fn plain(text: &str, width: usize) -> Vec<Vec<String>> {
-        let mut lines = Lines::new(text.as_bytes(), b';', *b"'\\\"");
+    fn plain(text: &str, width: usize, quote: u8) -> Vec<Vec<String>> {
+        let mut lines = Lines::new(text.as_bytes(), b';', Some(quote), Some(b'\\'));
         let (mut at, mut plain) = (0, Vec::new());
         while let Some(length) = text[at..].find('\n') {
             if let Some(line) = lines.line(at, width) {
                 assert_eq!(line.record(), text[at..=at + length].as_bytes());
                 let field = |at| String::from_utf8(line.field(at).to_vec()).unwrap();
                 plain.push((0..width).map(field).collect());
-                let ends: Vec<usize> = line.ends().collect();
-                assert_eq!(line.text().len(), ends[width - 1]);
+                assert_eq!(line.ends().last(), Some(line.text().len()));
             }
             at += length + 1;
         }
         plain
     }
 
-    fn expected(text: &str, width: usize) -> Vec<Vec<String>> {
+    fn expected(text: &str, width: usize, quote: u8) -> Vec<Vec<String>> {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let lines = whole.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
         let lines = lines.map(|line| line.strip_suffix('\r').unwrap_or(line));
         let lines = lines.filter(|line| !line.contains(['\'', '\\', '\r']));
-        lines
-            .map(|line| line.split(';').map(str::to_owned).collect::<Vec<_>>())
-            .filter(|line| line.len() == width)
-            .collect()
+        let lines = lines.filter(|line| quote == b'"' || !line.contains('"'));
+        lines.filter_map(split).filter(|line| line.len() == width).collect()
+    }
+
+    /// The fields of a line, if no quote stands in one.
+    fn split(line: &str) -> Option<Vec<String>> {
+        let (mut rest, mut fields) = (line, Vec::new());
+        loop {
+            let (field, behind) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"')?,
+                None => rest.split_at(rest.find(';').unwrap_or(rest.len())),
+            };
+            fields.push(Some(field.to_owned()).filter(|field| !field.contains('"'))?);
+            match behind.strip_prefix(';') {
+                Some(next) => rest = next,
+                None => return behind.is_empty().then_some(fields),
+            }
+        }
     }
 
     proptest! {
@@ -226,14 +318,22 @@ mod tests {
 
         #[test]
         fn they_are_those_that_splitting_gives(
-            lines in prop::collection::vec("[ab;]{0,9}|[a;]{60,70}|a;b;'?[a\\\\]{0,3}|a;[a\r]{0,2};b|;;", 0..40),
+            lines in prop::collection::vec(
+                prop_oneof![
+                    "[ab;]{0,9}|[a;]{60,70}|a;b;'?[a\\\\]{0,3}|a;[a\r]{0,2};b|;;",
+                    "((\"[a;]{0,3}\"|a?|a\"|\"a\"\"\"|\"a\"b|\");){0,2}(\"[a;]{0,70}\"|b|\")",
+                ],
+                0..40,
+            ),
             width in 1usize..5,
             ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n"]), 1..3),
+            quote in prop::sample::select(vec![b'"', b'\'']),
         ) {
             let lines = lines.iter().zip(ends.iter().cycle());
             let text: String = lines.flat_map(|(line, end)| [line.as_str(), end]).collect();
-            prop_assert_eq!(plain(&text, width), expected(&text, width));
-            prop_assert_eq!(plain(text.trim_end(), width), expected(text.trim_end(), width));
+            let text = if quote == b'"' { text.replace('\'', "a") } else { text };
+            prop_assert_eq!(plain(&text, width, quote), expected(&text, width, quote));
+            prop_assert_eq!(plain(text.trim_end(), width, quote), expected(text.trim_end(), width, quote));
         }
     }
 
@@ -242,15 +342,21 @@ mod tests {
         for width in [1, 2, 63, 64, 65, 500, MAX_COLUMNS] {
             let line = format!("{}\n", vec!["x"; width].join(";"));
             let empty = format!("{}\n", ";".repeat(width - 1));
+            let quoted = format!("\"{}\"\n", vec!["x;"; width].join("\";\""));
             let text = [line, empty].concat().repeat(9000 / width + 2);
-            assert_eq!(plain(&text, width), expected(&text, width), "{width}");
+            assert_eq!(plain(&text, width, b'"'), expected(&text, width, b'"'), "{width}");
+            // With quotes a line has three times as many marks and more.
+            if width < MAX_COLUMNS / 4 {
+                let text = quoted.repeat(3000 / width + 2);
+                assert_eq!(plain(&text, width, b'"'), expected(&text, width, b'"'), "{width}");
+            }
         }
     }
 
     #[test]
     fn lines_that_another_reader_takes_are_passed_over() {
         let text = format!("a;b\n'{}'\nc;d\n", "x;\n".repeat(5000));
-        let mut lines = Lines::new(text.as_bytes(), b';', *b"'''");
+        let mut lines = Lines::new(text.as_bytes(), b';', Some(b'\''), None);
         assert_eq!(lines.line(0, 2).map(|line| line.field(1)), Some(&b"b"[..]));
         assert!(lines.line(4, 2).is_none());
         let last = text.len() - 4;

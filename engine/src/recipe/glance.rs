@@ -189,13 +189,15 @@ mod tests {
         fn it_says_what_the_rule_says(
             field in fields(),
             text in "|[79]|-?[0-9]{1,2}|[0-9]{0,9}\\.?[0-9]{0,3}|[a-cé]{1,6}|2026-[01][0-9]-[0-3][0-9](T2[0-9]:00:00Z)?| 7|\\+7|7e1|-",
+            is_quoted in any::<bool>(),
         ) {
             let field = serde_json::from_value(field).unwrap();
             let written = TableSchema { fields: vec![field], ..TableSchema::default() };
             // A bound that is no integer is none for a column of integers.
             let Ok(schema) = Schema::new(&written, "") else { return Ok(()) };
-            let row = format!("before,{text}\n");
-            let mut lines = Lines::new(row.as_bytes(), b',', *b"\"\"\"");
+            let quote = if is_quoted { "\"" } else { "" };
+            let row = format!("before,{quote}{text}{quote}\n");
+            let mut lines = Lines::new(row.as_bytes(), b',', Some(b'"'), None);
             let line = lines.line(0, 2).unwrap();
             let mut glance = Glance::of(&schema, &[1]).unwrap();
             let rule = schema.columns[0].look(text.as_bytes(), &mut Vec::new(), &mut Value::Missing);

@@ -94,9 +94,7 @@ impl Rows {
             Escape::Byte(escape) => Some(escape),
             _ => None,
         };
-        // What is quoted where it is written is looked at, too, whatever the file's quote.
-        let careful = [self.reading.quote.byte(), escape, Some(b'"')].map(|byte| byte.unwrap_or(*delimiter));
-        is_simple.then(|| Lines::new(input, *delimiter, careful))
+        is_simple.then(|| Lines::new(input, *delimiter, self.reading.quote.byte(), escape))
     }
 
     /// Takes the plain lines from `at` on. Returns where the first record is that is none.

@@ -226,8 +226,16 @@ impl Output {
             if number > 0 {
                 out.text.extend_from_slice(&[line.delimiter]);
             }
-            if let Run::Fields { first, last } = *run {
+            let Run::Fields { first, last } = *run else { continue };
+            if !line.is_quoted {
                 out.text.extend_from_slice(line.run(first, last));
+                continue;
+            }
+            for at in first..=last {
+                if at > first {
+                    out.text.extend_from_slice(&[line.delimiter]);
+                }
+                out.text.extend_from_slice(line.written(at));
             }
         }
         end_row(start, &mut out.text);
