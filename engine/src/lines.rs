@@ -278,7 +278,7 @@ mod tests {
         let (mut at, mut plain) = (0, Vec::new());
         while let Some(length) = text[at..].find('\n') {
             if let Some(line) = lines.line(at, width) {
-                assert_eq!(line.record(), text[at..=at + length].as_bytes());
+                assert_eq!(line.record(), &text.as_bytes()[at..=at + length]);
                 let field = |at| String::from_utf8(line.field(at).to_vec()).unwrap();
                 plain.push((0..width).map(field).collect());
                 assert_eq!(line.ends().last(), Some(line.text().len()));

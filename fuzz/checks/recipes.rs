@@ -25,9 +25,11 @@ static WORKS: LazyLock<[Option<Arc<Work>>; 3]> = LazyLock::new(|| {
     .map(work_of)
 });
 
-/// Recipes that let rows be copied as they lie from a file with these delimiters, and the same with a filter, which wants
-/// every value.
-static GLANCES: LazyLock<[(&str, [Option<Arc<Work>>; 2]); 3]> = LazyLock::new(|| {
+/// A recipe that lets rows be copied as they lie from a file with this delimiter, and the same with a filter, which wants every
+/// value.
+type Glance = (&'static str, [Option<Arc<Work>>; 2]);
+
+static GLANCES: LazyLock<[Glance; 3]> = LazyLock::new(|| {
     [",", ";", "\t"].map(|delimiter| {
         let field = json!({ "name": "column_1", "type": "number", "constraints": { "minimum": 5 } });
         let seen = json!({

@@ -235,17 +235,11 @@ impl Rows {
                     continue;
                 }
             }
-            // Not by `or_else`, which moves what it holds.
-            if lines.is_none() {
-                lines = self.lines(input);
-            }
-            if let Some(lines) = &mut lines {
-                let taken = self.take_lines(lines, &mut utf8, at, out)?;
-                if taken > at {
-                    at = taken;
-                    run = at..at;
-                    continue;
-                }
+            let taken = self.take_lines(&mut lines, &mut utf8, input, at, out)?;
+            if taken > at {
+                at = taken;
+                run = at..at;
+                continue;
             }
             let given_up = usize::try_from(self.given_up.saturating_sub(base)).unwrap_or(usize::MAX);
             let found = if self.canonical {

@@ -79,7 +79,7 @@ impl Rows {
 
     /// Finds the lines of a buffer that need no more than that for a recipe to work on them; nothing where the dialect or the
     /// policies want each row to be looked at more closely.
-    pub(super) fn lines<'a>(&self, input: &'a [u8]) -> Option<Lines<'a>> {
+    fn lines<'a>(&self, input: &'a [u8]) -> Option<Lines<'a>> {
         let (Some(_), Some(width), [delimiter]) = (&self.worker, self.width, &self.reading.delimiter[..])
         else {
             return None;
@@ -97,14 +97,20 @@ impl Rows {
         is_simple.then(|| Lines::new(input, *delimiter, self.reading.quote.byte(), escape))
     }
 
-    /// Takes the plain lines from `at` on. Returns where the first record is that is none.
-    pub(super) fn take_lines(
+    /// Takes the plain lines from `at` on. Returns where the first record is that is none. `lines` are the buffer's, once some
+    /// were looked for.
+    pub(super) fn take_lines<'a>(
         &mut self,
-        lines: &mut Lines<'_>,
+        lines: &mut Option<Lines<'a>>,
         utf8: &mut Utf8,
+        input: &'a [u8],
         at: usize,
         out: &mut Outputs,
     ) -> Result<usize, EngineError> {
+        if lines.is_none() {
+            *lines = self.lines(input);
+        }
+        let Some(lines) = lines else { return Ok(at) };
         let Some(mut worker) = self.worker.take() else { return Ok(at) };
         let taken = self.take_lines_with(&mut worker, lines, utf8, at, out);
         self.worker = Some(worker);
