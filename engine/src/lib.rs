@@ -11,7 +11,7 @@
 //!   delimiter, quotes, preamble and header; `dialect`, `policy`: what the caller can say instead.
 //! - [`recipe`]: what a recipe says of all that, and of the rows; [`words`]: how people say it.
 //! - `scan`: where a record ends, how many fields it has, and how far it is from its canonical form.
-//! - `lines`: the same for lines without quotes, many bytes at a time, and their fields; `eight`: digits as many at a time.
+//! - `lines`: the same for lines whose fields have no quotes in them, many bytes at a time; `eight`: so many digits at a time.
 //! - `parse`, `fields`, `line_end`, `write`: the same for any other dialect, and its fields in the canonical one; `header`:
 //!   the columns' names.
 //! - `rows`: records into kept rows and rejections; a pure push machine.
