@@ -3,10 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use engine::recipe::{Recipe, RecipeFile, Work};
-use engine::{Comment, Options, Told};
+use engine::{Comment, Compression, Options, Told};
 use serde_json::{Value, json};
 
-use super::running::{run, same};
+use super::running::{Ran, run, same};
 
 /// A type, a new column and a filter; a mask, so that rejects are withheld; rows that are compared.
 static WORKS: LazyLock<[Option<Arc<Work>>; 3]> = LazyLock::new(|| {
@@ -61,7 +61,11 @@ pub(crate) fn a_glance_changes_nothing(file: &[u8], sizes: &[usize], options: &O
             ran
         });
     same(&seen, &read);
-    same(&seen, &sought);
+    // Some file might have such comments after all.
+    let is_plain = |ran: &Ran| ran.summary.input_compression == Compression::None && !file.contains(&1);
+    if seen.as_ref().is_ok_and(is_plain) {
+        same(&seen, &sought);
+    }
 }
 
 fn work_of(recipe: Value) -> Option<Arc<Work>> {

@@ -84,17 +84,18 @@ impl Rows {
         else {
             return None;
         };
-        let is_simple = self.ruler.is_none()
-            && !self.policies.touch_every_row()
-            && self.reading.quote.byte() != Some(*delimiter)
-            && self.reading.terminator == Terminator::Any
-            && self.reading.comment == Comment::None
-            && width <= MAX_COLUMNS;
         let escape = match self.reading.escape {
             Escape::Byte(escape) => Some(escape),
             _ => None,
         };
-        is_simple.then(|| Lines::new(input, *delimiter, self.reading.quote.byte(), escape))
+        let quote = self.reading.quote.byte();
+        let is_simple = self.ruler.is_none()
+            && !self.policies.touch_every_row()
+            && ![quote, escape].contains(&Some(*delimiter))
+            && self.reading.terminator == Terminator::Any
+            && self.reading.comment == Comment::None
+            && width <= MAX_COLUMNS;
+        is_simple.then(|| Lines::new(input, *delimiter, quote, escape))
     }
 
     /// Takes the plain lines from `at` on. Returns where the first record is that is none. `lines` are the buffer's, once some

@@ -73,7 +73,11 @@ pub(super) fn candidates(look: &[u8], told: &Told, reading: &Reading) -> Vec<Rea
                 Some(escape) => vec![escape],
                 None => escapes(look, delimiter, quote),
             };
-            candidates.extend(escapes.into_iter().map(|escape| Reading {
+            let escapes = escapes.into_iter().filter(|escape| match escape {
+                Escape::Byte(byte) => differs(Some(*byte)),
+                Escape::Doubled | Escape::None => true,
+            });
+            candidates.extend(escapes.map(|escape| Reading {
                 delimiter: delimiter.to_vec(),
                 quote,
                 escape,

@@ -411,8 +411,13 @@ fn what_is_wrong_is_said_where_it_is() {
 }
 
 #[test]
-fn a_quote_that_was_told_is_no_delimiter() {
-    let told = Told { quote: Some(Quote::Byte(b'|')), ..Told::default() };
-    let ran = run_chunked(b"id|day;t\n1|1;a\n2|2;b\n", &[], &Options { told, ..Options::default() }).unwrap();
-    assert_eq!(ran.summary.dialect.delimiter, b";");
+fn a_quote_or_an_escape_that_was_told_is_no_delimiter() {
+    for told in [
+        Told { quote: Some(Quote::Byte(b'|')), ..Told::default() },
+        Told { escape: Some(Escape::Byte(b'|')), ..Told::default() },
+    ] {
+        let ran =
+            run_chunked(b"id|day;t\n1|1;a\n2|2;b\n", &[], &Options { told, ..Options::default() }).unwrap();
+        assert_eq!(ran.summary.dialect.delimiter, b";");
+    }
 }

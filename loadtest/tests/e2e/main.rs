@@ -79,9 +79,17 @@ fn command(stack: &Stack, arguments: &[&str]) -> Command {
 
 /// What it said, once its exit code is as expected.
 fn said(output: &Output, code: i32) -> anyhow::Result<String> {
-    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.code() == Some(code), "{}:\n{said}\n{out}", output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(code), "{}: {}\n{said}", output.status, outcome(&output.stdout));
     Ok(said.into_owned())
+}
+
+/// Why a run's document, which is long, has its exit code; another output as it is.
+fn outcome(stdout: &[u8]) -> String {
+    match serde_json::from_slice::<Run>(stdout) {
+        Ok(run) => format!("{:?}, faults {:?}", run.verdict, run.faults),
+        Err(_no_run) => String::from_utf8_lossy(stdout).into_owned(),
+    }
 }
 
 async fn inputs(stack: &Stack) -> anyhow::Result<i32> {
