@@ -42,9 +42,10 @@ const TORN_WITHIN: u64 = 64 * 1024;
 /// Invocations of one file, or of one message, that are killed: Lambda tries an event three times.
 const KILLS_OF_ONE: u32 = 1;
 
-/// Processes of the consumer that are killed in a run. Each may take a batch with it, whose messages stay claimed until
-/// the invocation's end and are handed out five times at most.
-const KILLS_OF_CONSUMER: u32 = 2;
+/// Processes of the consumer that are killed in a run. It may take a batch with it, whose messages stay claimed until the
+/// invocation's end: that takes two of the five times that they are handed out. Taken again by a second one, they would have
+/// none left for any other fault.
+const KILLS_OF_CONSUMER: u32 = 1;
 
 /// Runs as long as it is held.
 pub(crate) struct Proxy {
