@@ -172,7 +172,7 @@ async fn steps(
     progress.reached(&key, Stage::Cataloguing);
     let location = Location { bucket: world.output_bucket.clone(), key: place };
     let message = || serde_json::to_string(&FileEvent::new(&receipt, location)).unwrap_or_default();
-    world.repeat(&sent, message).await?;
+    world.repeat(&sent, &receipt.source, message).await?;
 
     let place = catalog_key(&receipt.event_id, receipt.timing.finished_at);
     match world.wait_for(&place, &sent, |_: &CatalogEntry| true, last).await? {

@@ -87,16 +87,24 @@ impl World {
                 let mut meta = self.store.head(&source.object()).await?.context("the file is gone")?;
                 let traceparent = meta.metadata.remove(TRACEPARENT).unwrap_or_default();
                 source.size = meta.size;
-                deployed.repeat(&source, None).await?;
+                // Said again without the order that only S3 knows as yet: no older event may come behind that.
+                if stale.is_none() {
+                    deployed.repeat(&source, None).await?;
+                }
                 Ok(Sent { source, trace_id: put.trace_id, traceparent, object_bytes: meta.size, stale })
             }
         }
     }
 
-    /// Sends again what is to come again once a file's receipt is there.
-    pub(crate) async fn repeat(&self, sent: &Sent, message: impl FnOnce() -> String) -> anyhow::Result<()> {
+    /// Sends again what is to come again once a file's receipt is there, which knows the event's order.
+    pub(crate) async fn repeat(
+        &self,
+        sent: &Sent,
+        source: &Source,
+        message: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
         if let Target::Deployed(deployed) = &self.target {
-            deployed.repeat(&sent.source, sent.stale.clone()).await?;
+            deployed.repeat(source, sent.stale.clone()).await?;
             deployed.repeat_message(message(), &sent.traceparent).await?;
         }
         Ok(())
