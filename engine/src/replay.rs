@@ -15,6 +15,7 @@ use crate::flow::Flow;
 use crate::rejection::WITHHELD_CHECKSUM;
 use crate::run::breathe;
 use crate::sample::{Look, Sample};
+use crate::tail::Tail;
 use crate::text::Text;
 use crate::{BadFile, Compression, EngineError, Options, Sink, Summary};
 
@@ -154,9 +155,14 @@ where
     let mut found = sample.look(options, is_plain)?;
     found.sniffed.reading.finds_footnotes = false;
     let front = header_reading(&sample, &found, options, is_plain)?;
+    let footnotes = options.told.footnote_lines.filter(|lines| *lines > 0);
+    let tail = footnotes.map(|lines| Tail::new(lines, front.terminator));
     let mut flow = Flow::new(front, &found, text.compression, options, output, rejects)?;
+    // A header does not reach into them, whatever quote it opens.
+    flow.tail = tail;
     let mut source = Source { text, ready: sample.blocks.into(), whole: sample.whole, offset: 0 };
     let mut taken = flow.take_header(&mut source, found.encoding.bom).await?;
+    flow.tail = None;
     flow.rows.read_by(&found.sniffed.reading);
     flow.decode_anew(found.encoding.encoding);
     for (count, row) in (1u64..).zip(rows) {
