@@ -71,7 +71,7 @@ fn rows_of_another_dialect_are_read_below_the_files_header() {
 
 #[test]
 fn a_header_does_not_reach_into_the_footnotes() {
-    let source = b"id,\"name\n1,a\n2\n3,b\nmade \"by\",hand\nthe end\n";
+    let source = b"id,\"name\n1,a\n2\n3,b\nnote\"\nthe end\n";
     let stray_quotes = StrayQuotes::Repair;
     let options = Options {
         told: Told { footnote_lines: Some(2), trusts_header: false, ..Told::rfc4180() },
