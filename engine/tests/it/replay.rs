@@ -70,21 +70,6 @@ fn rows_of_another_dialect_are_read_below_the_files_header() {
 }
 
 #[test]
-fn a_header_does_not_reach_into_the_footnotes() {
-    let source = b"id,\"name\n1,a\n2\n3,b\nnote\"\nthe end\n";
-    let stray_quotes = StrayQuotes::Repair;
-    let options = Options {
-        told: Told { footnote_lines: Some(2), trusts_header: false, ..Told::rfc4180() },
-        policies: Policies { stray_quotes, ..Policies::default() },
-        ..Options::default()
-    };
-    let first = run_chunked(source, &[], &options).unwrap();
-    assert_eq!(text(&first), "id,\"\"\"name\"\n1,a\n3,b\n");
-    let again = replay(source, &first.rejects, &options).unwrap();
-    assert_eq!((text(&again), &again.rejects), ("id,\"\"\"name\"\n", &first.rejects));
-}
-
-#[test]
 fn rows_of_another_dialect_are_written_in_the_recipes() {
     let source = b"id;name;size\n1;a;2\n2,b,3\n3;c;4\n4,d,5\n";
     let semicolon = Told { delimiter: Some(b";".to_vec()), ..Told::default() };
