@@ -290,6 +290,7 @@ impl<O: Sink, R: Sink> Flow<'_, O, R> {
         self.rows.ends_with_header(false);
         self.forget();
         if self.rows.is_named() {
+            self.rows.end_front(end);
             return Ok(end);
         }
         Err(BadFile::new(

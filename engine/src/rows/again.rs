@@ -23,6 +23,12 @@ impl Rows {
         self.source_offset
     }
 
+    /// Says where in the source the header ends. Text that was decoded beyond, of footnotes, is none that was skipped.
+    pub(crate) fn end_front(&mut self, end: u64) {
+        let spans = &mut self.tally.spans;
+        spans.skipped = end.saturating_sub(spans.total() - spans.skipped);
+    }
+
     /// Reads what follows the header in another way.
     pub(crate) fn read_by(&mut self, reading: &Reading) {
         self.canonical = reading.is_canonical() && !self.policies.trim;
